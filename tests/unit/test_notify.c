@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_notify.c: the other end of $NOTIFY_SOCKET is a socket of the test's.
+ */
+#include <errno.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include "notify.h"
+#include "unit.h"
+
+static char dir[] = "/tmp/xvd-notify-XXXXXX";
+
+/* A receiver.  @name as in the variable: "/path" or "@abstract". */
+static int receiver(const char *name)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	size_t len = strlen(name);
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0 && len < sizeof(addr.sun_path));
+	memcpy(addr.sun_path, name, len);
+	if (name[0] == '@')
+		addr.sun_path[0] = '\0';
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, (socklen_t)
+			      (offsetof(struct sockaddr_un, sun_path) + len)),
+			 0);
+	return fd;
+}
+
+static void expect(int fd, const char *text)
+{
+	char buf[64];
+	ssize_t n = recv(fd, buf, sizeof(buf), 0);
+
+	assert_int_equal(n, strlen(text));
+	assert_memory_equal(buf, text, strlen(text));
+}
+
+static void test_nobody_asks(void **state)
+{
+	(void)state;
+	assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
+	assert_int_equal(notify_send("READY=1"), 0);
+}
+
+static void test_path(void **state)
+{
+	char path[128];
+	int fd;
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/s", dir);
+	fd = receiver(path);
+	assert_int_equal(setenv("NOTIFY_SOCKET", path, 1), 0);
+	assert_int_equal(notify_send("READY=1"), 0);
+	assert_int_equal(notify_send("STOPPING=1"), 0);
+	expect(fd, "READY=1");
+	expect(fd, "STOPPING=1");
+	(void)close(fd);
+
+	/* The manager has gone, but not its socket; and then that too. */
+	assert_int_equal(notify_send("READY=1"), -ECONNREFUSED);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(notify_send("READY=1"), -ENOENT);
+}
+
+static void test_abstract(void **state)
+{
+	char name[128];
+	int fd;
+
+	(void)state;
+	(void)snprintf(name, sizeof(name), "@%s", dir);
+	fd = receiver(name);
+	assert_int_equal(setenv("NOTIFY_SOCKET", name, 1), 0);
+	assert_int_equal(notify_send("READY=1"), 0);
+	expect(fd, "READY=1");
+	(void)close(fd);
+	assert_int_equal(notify_send("READY=1"), -ECONNREFUSED);
+}
+
+static void test_bad_address(void **state)
+{
+	static const char *const bad[] = { "", "/", "@", "relative",
+					   "vsock:2:1234" };
+	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path) + 1];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(setenv("NOTIFY_SOCKET", bad[i], 1), 0);
+		assert_int_equal(notify_send("READY=1"), -EINVAL);
+	}
+
+	/* One byte too long, and the longest. */
+	memset(path, 'x', sizeof(path));
+	path[0] = '/';
+	path[sizeof(path) - 1] = '\0';
+	assert_int_equal(setenv("NOTIFY_SOCKET", path, 1), 0);
+	assert_int_equal(notify_send("READY=1"), -EINVAL);
+	path[sizeof(path) - 2] = '\0';
+	assert_int_equal(setenv("NOTIFY_SOCKET", path, 1), 0);
+	assert_int_equal(notify_send("READY=1"), -ENOENT);
+}
+
+static void test_no_descriptors(void **state)
+{
+	struct rlimit old, none;
+
+	(void)state;
+	assert_int_equal(setenv("NOTIFY_SOCKET", "/x", 1), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = old;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(notify_send("READY=1"), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_int_equal(notify_send("READY=1"), -ENOENT);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	return rmdir(dir);
+}
+
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(test_nobody_asks),
+	cmocka_unit_test_setup_teardown(test_path, setup, teardown),
+	cmocka_unit_test(test_abstract),
+	cmocka_unit_test(test_bad_address),
+	cmocka_unit_test(test_no_descriptors),
+};
+
+UNIT_MAIN(tests)
