@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * devspec.h: the one grammar for a device,
+ *
+ *	blk,bdf=00:18.0,path=/dev/vg0/web1,serial=web1,cache=none
+ *
+ * kind first, then key=value in any order.  A comma inside a value is
+ * doubled, as in QEMU.  The same parser serves the command line, the
+ * configuration file and the xl stanza.
+ */
+#ifndef XVD_DEVSPEC_H
+#define XVD_DEVSPEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "blk_backend.h"
+
+#define DEVSPEC_FIRST_SLOT	0x18	/* slots handed out when bdf is */
+#define DEVSPEC_LAST_SLOT	0x1e	/* left out */
+
+enum devspec_kind {
+	DEVSPEC_BLK,
+};
+
+struct devspec_blk {
+	char		*path;		/* NULL only with engine=null */
+	char		*serial;	/* at most 20 bytes, or NULL */
+	char		engine[8];	/* "uring", "null" */
+	bool		readonly;
+	enum blk_cache	cache;
+	bool		cache_given;
+	unsigned int	queues;		/* 1 to 16, default 1 */
+	unsigned int	queue_size;	/* power of two, 2 to 1024, def. 256 */
+	uint32_t	block_size;	/* 512, 4096 or 0 = the image's */
+	int		discard;	/* 1 on, 0 off, -1 not given */
+	uint64_t	size;		/* bytes, engine=null only */
+};
+
+struct devspec {
+	enum devspec_kind	kind;
+	bool			bdf_given;
+	uint8_t			devfn;	/* slot << 3 | function, bus 0 */
+	union {
+		struct devspec_blk	blk;
+	};
+};
+
+/*
+ * Parses @text.  Return: 0 and *ret, whose strings devspec_fini() frees; or
+ * -EINVAL and in @why one line that names the key, the value, and what is
+ * accepted.
+ */
+int devspec_parse(const char *text, struct devspec *ret,
+		  char *why, size_t why_len);
+void devspec_fini(struct devspec *spec);
+
+/*
+ * Gives every spec without a bdf the first free slot from
+ * DEVSPEC_FIRST_SLOT upward and refuses two of the same address.
+ * Return: 0, or -EINVAL (same address twice), -ENOSPC (bus full), with @why.
+ */
+int devspec_assign(struct devspec *specs, size_t count,
+		   char *why, size_t why_len);
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options.c: the command line of xen-virtiod.
+ *
+ * Everything that can be checked without looking at the machine is checked
+ * here, before anything is opened: a mistake costs one line and exit 2, and
+ * leaves nothing behind.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "log.h"
+#include "options.h"
+
+#ifndef XVD_VERSION
+#define XVD_VERSION "unknown"		/* the Makefile knows it */
+#endif
+
+enum {
+	OPT_PIDFILE = 256,		/* has no short form */
+};
+
+static const char short_options[] = ":d:o:bD:hV";
+
+static const struct option long_options[] = {
+	{ "domain",	required_argument,	NULL, 'd' },
+	{ "device",	required_argument,	NULL, 'o' },
+	{ "background",	no_argument,		NULL, 'b' },
+	{ "pidfile",	required_argument,	NULL, OPT_PIDFILE },
+	{ "debug",	required_argument,	NULL, 'D' },
+	{ "help",	no_argument,		NULL, 'h' },
+	{ "version",	no_argument,		NULL, 'V' },
+	{ NULL,		0,			NULL, 0 },
+};
+
+static void print_help(void)
+{
+	(void)printf(
+"Usage: xen-virtiod --domain NAME|ID --device SPEC [--device SPEC ...]\n"
+"Gives a Xen guest virtio-pci disks, as single PCI functions, without QEMU.\n"
+"\n"
+"  -d, --domain NAME|ID  the guest\n"
+"  -o, --device SPEC     a device; may be given several times\n"
+"  -b, --background      return as soon as all devices are in place\n"
+"      --pidfile FILE    write the process id to FILE\n"
+"  -D, --debug TOPICS    of %s\n"
+"  -h, --help            this text\n"
+"  -V, --version         the version\n"
+"\n"
+"SPEC is blk,KEY=VALUE,... (a comma inside a VALUE is doubled):\n"
+"  path=FILE, bdf=00:18.0, serial=TEXT, readonly=on|off, discard=on|off,\n"
+"  cache=none|writeback|writethrough, block-size=512|4096, queues=1..16,\n"
+"  queue-size=2..1024, engine=uring|null, size=BYTES (with engine=null)\n"
+"\n"
+"Example:\n"
+"  xl create -p web1.cfg\n"
+"  xen-virtiod -b -d web1 -o blk,path=/dev/vg0/web1 -o blk,path=/data.img\n"
+"  xl unpause web1\n", log_topic_names());
+}
+
+static enum options_result print_version(void)
+{
+	(void)printf("xen-virtiod %s\n", XVD_VERSION);
+	return OPTIONS_EXIT_OK;
+}
+
+static const char *option_name(int val)
+{
+	const struct option *o;
+
+	for (o = long_options; o->name; o++)
+		if (o->val == val)
+			return o->name;
+	return NULL;
+}
+
+/* getopt_long() found something wrong: @what is '?' or ':'. */
+static void refuse_option(int what, char **argv)
+{
+	const char *name = optopt ? option_name(optopt) : NULL;
+
+	if (what == ':')
+		log_error("--%s needs a value: see --help", name);
+	else if (name)
+		log_error("'%s': --%s takes no value", argv[optind - 1], name);
+	else if (optopt)
+		log_error("'-%c' is no option: see --help", optopt);
+	else
+		log_error("'%s' is no option, or short for several: see --help",
+			  argv[optind - 1]);
+}
+
+static int set_once(const char **ret, const char *name)
+{
+	if (*ret) {
+		log_error("--%s '%s': given twice, first as '%s'", name,
+			  optarg, *ret);
+		return -EINVAL;
+	}
+	if (*optarg == '\0') {
+		log_error("--%s '': the value is missing", name);
+		return -EINVAL;
+	}
+	*ret = optarg;
+	return 0;
+}
+
+static int add_device(struct options *opts, const char *text)
+{
+	struct devspec *devices;
+	char why[512];
+	int r;
+
+	devices = reallocarray(opts->devices, opts->ndevices + 1,
+			       sizeof(*devices));
+	if (!devices) {
+		log_error("out of memory");
+		return -ENOMEM;
+	}
+	opts->devices = devices;
+	r = devspec_parse(text, &devices[opts->ndevices], why, sizeof(why));
+	if (r < 0) {
+		log_error("device %zu: %s", opts->ndevices + 1, why);
+		return r;
+	}
+	opts->ndevices++;
+	return 0;
+}
+
+static int set_topics(const char *list)
+{
+	const char *bad;
+
+	if (log_topics_parse(list, &bad) < 0) {
+		log_error("--debug '%.*s': use one or more of %s",
+			  (int)strcspn(bad, ","), bad, log_topic_names());
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* All options are read: is anything missing, or left over? */
+static enum options_result check_all(int argc, char **argv,
+				     struct options *opts)
+{
+	char why[512];
+
+	if (optind < argc) {
+		log_error("'%s' belongs to no option: see --help",
+			  argv[optind]);
+		return OPTIONS_EXIT_USAGE;
+	}
+	if (!opts->domain) {
+		log_error("--domain is missing: use --domain NAME or ID");
+		return OPTIONS_EXIT_USAGE;
+	}
+	if (opts->ndevices == 0) {
+		log_error("--device is missing: use one or more, as in "
+			  "--device blk,path=/dev/vg0/web1");
+		return OPTIONS_EXIT_USAGE;
+	}
+	if (devspec_assign(opts->devices, opts->ndevices, why,
+			   sizeof(why)) < 0) {
+		log_error("%s", why);
+		return OPTIONS_EXIT_USAGE;
+	}
+	return OPTIONS_RUN;
+}
+
+enum options_result options_parse(int argc, char **argv, struct options *ret)
+{
+	int c, r = 0;
+
+	memset(ret, 0, sizeof(*ret));
+	optind = 0;			/* also when called again */
+	opterr = 0;			/* one line, and of ours */
+	while (r == 0) {
+		c = getopt_long(argc, argv, short_options, long_options, NULL);
+		if (c == -1)
+			return check_all(argc, argv, ret);
+		switch (c) {
+		case 'd':
+			r = set_once(&ret->domain, "domain");
+			break;
+		case 'o':
+			r = add_device(ret, optarg);
+			break;
+		case 'b':
+			ret->background = true;
+			break;
+		case OPT_PIDFILE:
+			r = set_once(&ret->pidfile, "pidfile");
+			break;
+		case 'D':
+			r = set_topics(optarg);
+			break;
+		case 'h':
+			print_help();
+			return OPTIONS_EXIT_OK;
+		case 'V':
+			return print_version();
+		default:
+			refuse_option(c, argv);
+			r = -EINVAL;
+			break;
+		}
+	}
+	return OPTIONS_EXIT_USAGE;
+}
+
+void options_fini(struct options *opts)
+{
+	size_t i;
+
+	for (i = 0; i < opts->ndevices; i++)
+		devspec_fini(&opts->devices[i]);
+	free(opts->devices);
+	memset(opts, 0, sizeof(*opts));
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options.h: the command line of xen-virtiod.
+ */
+#ifndef XVD_OPTIONS_H
+#define XVD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "devspec.h"
+
+struct options {
+	const char	*domain;	/* NAME or ID, as given */
+	struct devspec	*devices;
+	size_t		ndevices;
+	bool		background;
+	const char	*pidfile;	/* or NULL */
+};
+
+enum options_result {
+	OPTIONS_RUN,		/* go on */
+	OPTIONS_EXIT_OK,	/* --help, --version: said on stdout */
+	OPTIONS_EXIT_USAGE,	/* said on stderr, one line; exit 2 */
+};
+
+/*
+ * Parses and checks the whole command line, slots assigned.
+ * @ret is the caller's to hand to options_fini() in every case.
+ */
+enum options_result options_parse(int argc, char **argv, struct options *ret);
+void options_fini(struct options *opts);
+
+#endif

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_devspec.c: the device grammar.  What is accepted, with every default;
+ * and for every mistake the very words that the operator reads.
+ */
+#include <errno.h>
+#include "devspec.h"
+#include "unit.h"
+#include "util.h"
+
+#define DEVFN(slot, fn)	((slot) << 3 | (fn))
+
+static struct devspec parse(const char *text)
+{
+	struct devspec spec;
+	char why[512] = "";
+
+	if (devspec_parse(text, &spec, why, sizeof(why)) != 0)
+		fail_msg("%s: %s", text, why);
+	assert_string_equal(why, "");
+	assert_int_equal(spec.kind, DEVSPEC_BLK);
+	return spec;
+}
+
+/* ---- what is accepted ---- */
+
+static void test_defaults(void **state)
+{
+	struct devspec s = parse("blk,path=/x.img");
+
+	(void)state;
+	assert_string_equal(s.blk.path, "/x.img");
+	assert_false(s.bdf_given);
+	assert_null(s.blk.serial);
+	assert_string_equal(s.blk.engine, "uring");
+	assert_false(s.blk.readonly);
+	assert_int_equal(s.blk.cache, BLK_CACHE_NONE);
+	assert_false(s.blk.cache_given);
+	assert_int_equal(s.blk.queues, 1);
+	assert_int_equal(s.blk.queue_size, 256);
+	assert_int_equal(s.blk.block_size, 0);
+	assert_int_equal(s.blk.discard, -1);
+	assert_int_equal(s.blk.size, 0);
+	devspec_fini(&s);
+	assert_null(s.blk.path);
+	devspec_fini(&s);			/* twice is fine */
+}
+
+static void test_everything(void **state)
+{
+	struct devspec s = parse("blk,size=10G,discard=on,queue-size=1024,"
+				 "queues=16,engine=null,block-size=4096,"
+				 "cache=writethrough,readonly=on,"
+				 "serial=01234567890123456789,bdf=00:1e.7");
+
+	(void)state;
+	assert_null(s.blk.path);
+	assert_true(s.bdf_given);
+	assert_int_equal(s.devfn, DEVFN(0x1e, 7));
+	assert_string_equal(s.blk.serial, "01234567890123456789");
+	assert_string_equal(s.blk.engine, "null");
+	assert_true(s.blk.readonly);
+	assert_int_equal(s.blk.cache, BLK_CACHE_WRITETHROUGH);
+	assert_true(s.blk.cache_given);
+	assert_int_equal(s.blk.queues, 16);
+	assert_int_equal(s.blk.queue_size, 1024);
+	assert_int_equal(s.blk.block_size, 4096);
+	assert_int_equal(s.blk.discard, 1);
+	assert_int_equal(s.blk.size, 10ull << 30);
+	devspec_fini(&s);
+}
+
+static void test_words(void **state)
+{
+	struct devspec s;
+
+	(void)state;
+	s = parse("blk,path=/x,cache=none,readonly=off,discard=off");
+	assert_int_equal(s.blk.cache, BLK_CACHE_NONE);
+	assert_true(s.blk.cache_given);
+	assert_false(s.blk.readonly);
+	assert_int_equal(s.blk.discard, 0);
+	devspec_fini(&s);
+
+	s = parse("blk,path=/x,cache=writeback,discard=unmap,queue-size=2");
+	assert_int_equal(s.blk.cache, BLK_CACHE_WRITEBACK);
+	assert_int_equal(s.blk.discard, 1);
+	assert_int_equal(s.blk.queue_size, 2);
+	devspec_fini(&s);
+
+	s = parse("blk,path=/x,discard=ignore,block-size=512,engine=uring");
+	assert_int_equal(s.blk.discard, 0);
+	assert_int_equal(s.blk.block_size, 512);
+	assert_string_equal(s.blk.engine, "uring");
+	devspec_fini(&s);
+}
+
+static void test_commas(void **state)
+{
+	static const struct {
+		const char *text, *path;
+	} t[] = {
+		{ "blk,path=/a,,b",		"/a,b" },
+		{ "blk,path=,,",		"," },
+		{ "blk,path=,,,,a",		",,a" },
+		{ "blk,path=/a,,,serial=s",	"/a," },
+		{ "blk,path=/a,,serial=s",	"/a,serial=s" },
+		{ "blk,serial=s,path=/a=b",	"/a=b" },
+		{ "blk,path= ",			" " },
+	};
+	struct devspec s;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
+		s = parse(t[i].text);
+		assert_string_equal(s.blk.path, t[i].path);
+		devspec_fini(&s);
+	}
+}
+
+static void test_bdf(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned int devfn;
+	} t[] = {
+		{ "00:18.0",		DEVFN(0x18, 0) },
+		{ "0000:00:18.0",	DEVFN(0x18, 0) },
+		{ "0:5.0",		DEVFN(0x05, 0) },
+		{ "0:0:1E.7",		DEVFN(0x1e, 7) },
+		{ "00:0a.3",		DEVFN(0x0a, 3) },
+	};
+	struct devspec s;
+	char text[64];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
+		(void)snprintf(text, sizeof(text), "blk,path=/x,bdf=%s",
+			       t[i].text);
+		s = parse(text);
+		assert_true(s.bdf_given);
+		assert_int_equal(s.devfn, t[i].devfn);
+		devspec_fini(&s);
+	}
+}
+
+static void test_size(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} t[] = {
+		{ "512",		512 },
+		{ "1k",			1024 },
+		{ "3K",			3072 },
+		{ "1M",			1 << 20 },
+		{ "1m",			1 << 20 },
+		{ "2G",			2ull << 30 },
+		{ "3T",			3ull << 40 },
+		{ "8388607T",		8388607ull << 40 },
+		{ "9223372036854775296", 9223372036854775296ull },
+	};
+	struct devspec s;
+	char text[64];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
+		(void)snprintf(text, sizeof(text), "blk,engine=null,size=%s",
+			       t[i].text);
+		s = parse(text);
+		assert_int_equal(s.blk.size, t[i].bytes);
+		devspec_fini(&s);
+	}
+}
+
+/* ---- what is refused ---- */
+
+#define KIND_USE	"is no kind of device: use blk,KEY=VALUE,..."
+#define KEYS		"path, bdf, serial, readonly, cache, discard, "	\
+			"block-size, queues, queue-size, engine, size"
+#define BDF_USE		"use BUS:SLOT.FUNCTION, as in 00:18.0"
+#define BDF_BUS		"only segment 0000 and bus 00 reach a guest: use " \
+			"00:18.0 or alike"
+#define BDF_BOARD	"slots 00 to 04 and 1f belong to the guest's own " \
+			"board: use 00:05.0 to 00:1e.7"
+#define SIZE_USE	"use bytes, a multiple of 512, or a number with k, " \
+			"M, G or T, as in 10G"
+
+static const struct {
+	const char *text, *why;
+} refused[] = {
+	/* kind */
+	{ "",			"'' " KIND_USE },
+	{ "disk,path=/x",	"'disk' " KIND_USE },
+	{ "path=/x",		"'path=/x' " KIND_USE },
+	{ "Blk,path=/x",	"'Blk' " KIND_USE },
+	{ "blk\n,path=/x",	"'blk\\x0a' " KIND_USE },
+
+	/* keys */
+	{ "blk,pth=/x",		"'pth' is no key of blk: use " KEYS },
+	{ "blk,path=/x,=y",	"'' is no key of blk: use " KEYS },
+	{ "blk,Path=/x",	"'Path' is no key of blk: use " KEYS },
+	{ "blk,\x1b[2J=/x",	"'\\x1b[2J' is no key of blk: use " KEYS },
+	{ "blk,readonly",	"'readonly' has no value: use readonly=VALUE" },
+	{ "blk,path=/x,foo,serial=a",
+				"'foo' has no value: use foo=VALUE" },
+	{ "blk,",		"there is a comma too many before '': use "
+				"KIND,KEY=VALUE,..." },
+	{ "blk,,path=/x",	"there is a comma too many before ',path=/x': "
+				"use KIND,KEY=VALUE,..." },
+	{ "blk,path=/x,",	"there is a comma too many before '': use "
+				"KIND,KEY=VALUE,..." },
+	{ "blk,path=/x,path=/y", "path='/y': path is given twice" },
+	{ "blk,cache=none,path=/x,cache=none",
+				"cache='none': cache is given twice" },
+	{ "blk,path=",		"path='': the value is missing" },
+	{ "blk,path=/x,serial=,cache=none",
+				"serial='': the value is missing" },
+	{ "blk",		"path is missing: use path=FILE, as in "
+				"blk,path=/dev/vg0/web1" },
+	{ "blk,serial=a",	"path is missing: use path=FILE, as in "
+				"blk,path=/dev/vg0/web1" },
+
+	/* values */
+	{ "blk,path=/x,serial=012345678901234567890",
+		"serial='012345678901234567890': use at most 20 bytes of "
+		"printable ASCII" },
+	{ "blk,path=/x,serial=a\nb",
+		"serial='a\\x0ab': use at most 20 bytes of printable ASCII" },
+	{ "blk,path=/x,serial=\xc3\xa9",
+		"serial='\xc3\xa9': use at most 20 bytes of printable ASCII" },
+	{ "blk,path=/x,serial=\x7f",
+		"serial='\\x7f': use at most 20 bytes of printable ASCII" },
+	{ "blk,path=/x,readonly=yes",	"readonly='yes': use on or off" },
+	{ "blk,path=/x,cache=directsync",
+		"cache='directsync': use none, writeback or writethrough" },
+	{ "blk,path=/x,engine=io_uring_",
+		"engine='io_uring_': use uring or null" },
+	{ "blk,path=/x,discard=true",
+		"discard='true': use on (or unmap), or off (or ignore)" },
+	{ "blk,path=/x,queues=0",	"queues='0': use 1 to 16" },
+	{ "blk,path=/x,queues=17",	"queues='17': use 1 to 16" },
+	{ "blk,path=/x,queues=-1",	"queues='-1': use 1 to 16" },
+	{ "blk,path=/x,queues= 1",	"queues=' 1': use 1 to 16" },
+	{ "blk,path=/x,queues=1x",	"queues='1x': use 1 to 16" },
+	{ "blk,path=/x,queues=0x1",	"queues='0x1': use 1 to 16" },
+	{ "blk,path=/x,queues=18446744073709551617",
+		"queues='18446744073709551617': use 1 to 16" },
+	{ "blk,path=/x,queue-size=1",
+		"queue-size='1': use a power of two from 2 to 1024" },
+	{ "blk,path=/x,queue-size=100",
+		"queue-size='100': use a power of two from 2 to 1024" },
+	{ "blk,path=/x,queue-size=2048",
+		"queue-size='2048': use a power of two from 2 to 1024" },
+	{ "blk,path=/x,queue-size=0",
+		"queue-size='0': use a power of two from 2 to 1024" },
+	{ "blk,path=/x,block-size=1024",
+		"block-size='1024': use 512 or 4096" },
+	{ "blk,path=/x,block-size=4k",	"block-size='4k': use 512 or 4096" },
+
+	/* addresses */
+	{ "blk,bdf=18",			"bdf='18': " BDF_USE },
+	{ "blk,bdf=18.0",		"bdf='18.0': " BDF_USE },
+	{ "blk,bdf=00:18",		"bdf='00:18': " BDF_USE },
+	{ "blk,bdf=00:18.",		"bdf='00:18.': " BDF_USE },
+	{ "blk,bdf=00:18.00",		"bdf='00:18.00': " BDF_USE },
+	{ "blk,bdf=00:18.0 ",		"bdf='00:18.0 ': " BDF_USE },
+	{ "blk,bdf=00:018.0",		"bdf='00:018.0': " BDF_USE },
+	{ "blk,bdf=:18.0",		"bdf=':18.0': " BDF_USE },
+	{ "blk,bdf=00:1g.0",		"bdf='00:1g.0': " BDF_USE },
+	{ "blk,bdf=0000:0000:00:18.0",	"bdf='0000:0000:00:18.0': " BDF_USE },
+	{ "blk,bdf=00000:00:18.0",	"bdf='00000:00:18.0': " BDF_USE },
+	{ "blk,bdf=00.18:0",		"bdf='00.18:0': " BDF_USE },
+	{ "blk,bdf=0001:00:18.0",	"bdf='0001:00:18.0': " BDF_BUS },
+	{ "blk,bdf=01:18.0",		"bdf='01:18.0': " BDF_BUS },
+	{ "blk,bdf=00:20.0",		"bdf='00:20.0': a bus has slots 00 to "
+					"1f: use 00:05.0 to 00:1e.7" },
+	{ "blk,bdf=00:18.8",		"bdf='00:18.8': a slot has functions 0 "
+					"to 7" },
+	{ "blk,bdf=00:00.0",		"bdf='00:00.0': " BDF_BOARD },
+	{ "blk,bdf=00:04.7",		"bdf='00:04.7': " BDF_BOARD },
+	{ "blk,bdf=00:1f.0",		"bdf='00:1f.0': " BDF_BOARD },
+
+	/* size, and what goes with what */
+	{ "blk,size=0",			"size='0': " SIZE_USE },
+	{ "blk,size=511",		"size='511': " SIZE_USE },
+	{ "blk,size=513",		"size='513': " SIZE_USE },
+	{ "blk,size=1P",		"size='1P': " SIZE_USE },
+	{ "blk,size=1GB",		"size='1GB': " SIZE_USE },
+	{ "blk,size=G",			"size='G': " SIZE_USE },
+	{ "blk,size=-1k",		"size='-1k': " SIZE_USE },
+	{ "blk,size=1.5G",		"size='1.5G': " SIZE_USE },
+	{ "blk,size=9223372036854775808",
+		"size='9223372036854775808': " SIZE_USE },
+	{ "blk,size=000000000000000000000000512",
+		"size='000000000000000000000000512': " SIZE_USE },
+	{ "blk,size=8388608T",
+		"size='8388608T': use less than 8388608T" },
+	{ "blk,size=9223372036854775807T",
+		"size='9223372036854775807T': use less than 8388608T" },
+	{ "blk,path=/x,size=1G",
+		"size='1073741824': the image has its own size; use size only "
+		"with engine=null" },
+	{ "blk,engine=null",
+		"size is missing: use size=BYTES with engine=null, as in "
+		"size=10G" },
+	{ "blk,engine=null,path=/x",
+		"path='/x': engine=null has no image; use size instead" },
+	{ "blk,engine=null,path=/x,size=1G",
+		"path='/x': engine=null has no image; use size instead" },
+	{ "blk,engine=null,size=1536,block-size=4096",
+		"size='1536': use a multiple of block-size=4096" },
+};
+
+static void test_refused(void **state)
+{
+	struct devspec spec, before;
+	char why[512];
+	size_t i;
+
+	(void)state;
+	memset(&before, 0x5a, sizeof(before));
+	for (i = 0; i < ARRAY_SIZE(refused); i++) {
+		memcpy(&spec, &before, sizeof(spec));
+		strcpy(why, "(nothing)");
+		if (devspec_parse(refused[i].text, &spec, why,
+				  sizeof(why)) != -EINVAL)
+			fail_msg("'%s' was accepted", refused[i].text);
+		assert_string_equal(why, refused[i].why);
+		assert_memory_equal(&spec, &before, sizeof(spec));
+	}
+}
+
+/* A long value is cut in the message, and a message to fit its buffer. */
+static void test_long(void **state)
+{
+	static char text[10000], why[512];
+	struct devspec spec;
+
+	(void)state;
+	strcpy(text, "blk,cache=");
+	memset(text + strlen(text), 'x', 9000);
+	assert_int_equal(devspec_parse(text, &spec, why, sizeof(why)),
+			 -EINVAL);
+	assert_non_null(strstr(why, "xxx...': use none, writeback or write"));
+	assert_true(strlen(why) < 150);
+	memset(text + 10, 1, 9000);
+	assert_int_equal(devspec_parse(text, &spec, why, sizeof(why)),
+			 -EINVAL);
+	assert_non_null(strstr(why, "\\x01...': use none, writeback"));
+
+	memset(why, '#', sizeof(why));
+	assert_int_equal(devspec_parse("blk,cache=x", &spec, why, 8), -EINVAL);
+	assert_string_equal(why, "cache='");
+	assert_int_equal(why[8], '#');
+	memset(why, '#', sizeof(why));
+	assert_int_equal(devspec_parse("blk,cache=x", &spec, why, 0), -EINVAL);
+	assert_int_equal(why[0], '#');
+}
+
+/* ---- addresses for a whole list ---- */
+
+static void test_assign(void **state)
+{
+	struct devspec s[4] = {
+		[1] = { .bdf_given = true, .devfn = DEVFN(0x18, 3) },
+		[3] = { .bdf_given = true, .devfn = DEVFN(0x1a, 0) },
+	};
+	char why[256] = "";
+
+	(void)state;
+	assert_int_equal(devspec_assign(s, 0, why, sizeof(why)), 0);
+	assert_int_equal(devspec_assign(s, 4, why, sizeof(why)), 0);
+	assert_string_equal(why, "");
+	assert_int_equal(s[0].devfn, DEVFN(0x19, 0));
+	assert_int_equal(s[1].devfn, DEVFN(0x18, 3));
+	assert_int_equal(s[2].devfn, DEVFN(0x1b, 0));
+	assert_int_equal(s[3].devfn, DEVFN(0x1a, 0));
+}
+
+static void test_assign_twice(void **state)
+{
+	struct devspec s[4] = {
+		[1] = { .bdf_given = true, .devfn = DEVFN(0x18, 0) },
+		[2] = { .bdf_given = true, .devfn = DEVFN(0x18, 1) },
+		[3] = { .bdf_given = true, .devfn = DEVFN(0x18, 1) },
+	};
+	char why[256];
+
+	(void)state;
+	assert_int_equal(devspec_assign(s, 4, why, sizeof(why)), -EINVAL);
+	assert_string_equal(why, "bdf='00:18.1': devices 3 and 4 cannot both "
+			    "be there");
+	assert_int_equal(devspec_assign(s, 3, why, sizeof(why)), 0);
+}
+
+static void test_assign_full(void **state)
+{
+	struct devspec s[8] = { 0 };
+	char why[256];
+	unsigned int i;
+
+	(void)state;
+	assert_int_equal(devspec_assign(s, 7, why, sizeof(why)), 0);
+	for (i = 0; i < 7; i++)
+		assert_int_equal(s[i].devfn, DEVFN(0x18 + i, 0));
+	assert_int_equal(devspec_assign(s, 8, why, sizeof(why)), -ENOSPC);
+	assert_string_equal(why, "bdf is missing for device 8: slots 18 to 1e "
+			    "are taken, use bdf=00:05.0 to 00:17.7");
+
+	/* With an address of its own, the eighth fits. */
+	s[7].bdf_given = true;
+	s[7].devfn = DEVFN(0x17, 0);
+	assert_int_equal(devspec_assign(s, 8, why, sizeof(why)), 0);
+}
+
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(test_defaults),
+	cmocka_unit_test(test_everything),
+	cmocka_unit_test(test_words),
+	cmocka_unit_test(test_commas),
+	cmocka_unit_test(test_bdf),
+	cmocka_unit_test(test_size),
+	cmocka_unit_test(test_refused),
+	cmocka_unit_test(test_long),
+	cmocka_unit_test(test_assign),
+	cmocka_unit_test(test_assign_twice),
+	cmocka_unit_test(test_assign_full),
+};
+
+UNIT_MAIN(tests)
