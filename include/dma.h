@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dma.h: how a request's payload is reached.  One place decides: in place
+ * (the backend reads and writes guest pages), or bounced (through aligned
+ * pages of ours, because foreign mappings cannot be pinned for direct I/O).
+ *
+ *   dma_map(op, cursor) -> backend uses op->iov -> dma_unmap(op)
+ *
+ * A payload larger than one operation may be is taken in pieces: the cursor
+ * moves on by op->bytes with each dma_map().
+ */
+#ifndef XVD_DMA_H
+#define XVD_DMA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#define DMA_MAX_BYTES	(1024u * 1024)	/* the most that one op covers */
+#define DMA_MAX_IOV	260		/* DMA_MAX_BYTES of pages, and a few */
+
+struct guest_mem;
+struct guest_hold;
+struct dma_space;
+
+enum dma_dir {
+	DMA_FROM_GUEST,		/* the guest's bytes go to the device */
+	DMA_TO_GUEST,		/* the device's bytes go to the guest */
+};
+
+struct dma_seg {
+	uint64_t	addr;
+	uint32_t	len;	/* bytes, never 0 */
+};
+
+/* A position in a list of segments, which must outlive it. */
+struct dma_cursor {
+	const struct dma_seg	*seg;
+	unsigned int		nseg;	/* left, including *seg */
+	uint32_t		off;	/* bytes of *seg already used */
+};
+
+struct dma_op {
+	/* For the backend, which may overwrite the entries. */
+	struct iovec		iov[DMA_MAX_IOV];
+	int			iovcnt;
+	size_t			bytes;
+
+	/* For dma_unmap(). */
+	enum dma_dir		dir;
+	bool			bounced;
+	struct guest_hold	*hold;
+	struct dma_cursor	start;
+	uint16_t		npages;
+	uint16_t		page[DMA_MAX_BYTES / 4096];
+};
+
+/*
+ * The payload of one device.  @bounce: always go through our own pages.
+ * @unit: pieces are whole multiples of this many bytes (a power of two, at
+ * most a page).  Return: 0 and *ret, or -ENOMEM.
+ */
+int dma_open(struct guest_mem *gm, bool bounce, unsigned int unit,
+	     struct dma_space **ret);
+void dma_close(struct dma_space *ds);	/* NULL is fine; no op is mapped */
+
+/*
+ * Maps the next piece of at most DMA_MAX_BYTES and moves the cursor on.
+ * Return: 0; -EAGAIN if memory for it is in use by operations under way (try
+ * again after a dma_unmap(); never returned when none is mapped); -EFAULT
+ * for an address that is not the guest's memory; -E2BIG if it is in so many
+ * scraps that not one unit fits.  On failure nothing is mapped and the
+ * cursor has not moved.
+ */
+int dma_map(struct dma_space *ds, struct dma_op *op, struct dma_cursor *cur,
+	    enum dma_dir dir);
+
+/*
+ * Ends an operation.  @deliver: copy bounced bytes to the guest (a read that
+ * succeeded and is still wanted).  Return: 0, or -EFAULT if they could not
+ * be delivered.
+ */
+int dma_unmap(struct dma_space *ds, struct dma_op *op, bool deliver);
+
+#endif

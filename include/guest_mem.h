@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * guest_mem.h: from guest addresses to bytes.
+ *
+ * Guest memory changes while one looks at it and can vanish at any time, so
+ * it has a pointer type of its own, __guest, which sparse and clang refuse
+ * to dereference; the accessors in this file are the only way through.
+ *
+ * Two kinds of mapping:
+ *
+ *   struct guest_map	contiguous, made for one range, lives until it is
+ *			unmapped: a ring.  When the guest's memory layout
+ *			changes (ballooning) the epoch moves on, and whoever
+ *			owns a map made in an older epoch maps again.
+ *
+ *   struct guest_hold	a share in the cache of large chunks, taken at the
+ *			start of a request and released at its end.  Chunks
+ *			are mapped on demand and found in O(1).  What a hold
+ *			has seen stays mapped until the hold is released, also
+ *			when the cache is dropped meanwhile.
+ *
+ * All addresses are guest physical addresses in bytes.  Bit 63 marks a grant
+ * (Linux grant-dma-ops), which is refused so far.  Loop thread only.
+ */
+#ifndef XVD_GUEST_MEM_H
+#define XVD_GUEST_MEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/uio.h>
+#include "util.h"
+
+#if defined(__CHECKER__)
+#define __guest		__attribute__((noderef, address_space(1)))
+#elif defined(__clang__)
+#define __guest		__attribute__((noderef))
+#else
+#define __guest
+#endif
+
+#define GUEST_PAGE_SIZE		4096u
+#define GUEST_ADDR_GRANT	(1ull << 63)
+
+struct guest_mem;
+struct guest_hold;
+
+struct guest_map {
+	void __guest	*base;		/* NULL: not mapped */
+	void		*pages;		/* page-aligned start */
+	size_t		npages;
+};
+
+/*
+ * Maps @len bytes at @addr contiguously.  Return: 0 and *ret, to be given
+ * back with guest_mem_unmap(); -EFAULT if any page is not ordinary memory of
+ * the guest; -EINVAL for a length of 0 or an address that wraps.
+ */
+int guest_mem_map(struct guest_mem *gm, uint64_t addr, size_t len,
+		  struct guest_map *ret);
+void guest_mem_unmap(struct guest_mem *gm, struct guest_map *map);
+
+/* Moves on whenever maps and chunks made so far may have gone stale. */
+unsigned int guest_mem_epoch(const struct guest_mem *gm);
+
+/*
+ * Copies, for what is parsed: headers, status bytes, indirect tables.
+ * Return: 0 or -EFAULT; then part of the range may have been copied.
+ */
+int guest_mem_read(struct guest_mem *gm, void *dst, uint64_t addr, size_t len);
+int guest_mem_write(struct guest_mem *gm, uint64_t addr, const void *src,
+		    size_t len);
+
+/*
+ * Takes a share in the cache.  Return: NULL if so much is held by requests
+ * under way that nothing more may be mapped: try again after a release.
+ */
+struct guest_hold *guest_mem_hold(struct guest_mem *gm);
+void guest_mem_release(struct guest_mem *gm, struct guest_hold *hold);
+
+/*
+ * Describes @len bytes at @addr by at most @max entries of @iov, for payload
+ * that nobody parses.  Return: the number of entries, with the bytes they
+ * cover in *ret_len (fewer than @len where @max was too small); -EFAULT for
+ * a page that is not there; -E2BIG if one hold would span too many chunks.
+ */
+int guest_mem_iov(struct guest_mem *gm, struct guest_hold *hold,
+		  uint64_t addr, size_t len, struct iovec *iov, int max,
+		  size_t *ret_len);
+
+/*
+ * Ring accessors.  Each reads or writes exactly once; ordering is the
+ * caller's, with the barriers below.
+ */
+static inline uint16_t guest_load16(const __le16 __guest *p)
+{
+	return le16_get(*(const volatile __le16 __force *)p);
+}
+
+static inline void guest_store16(__le16 __guest *p, uint16_t v)
+{
+	*(volatile __le16 __force *)p = le16_put(v);
+}
+
+static inline void guest_copy_in(void *dst, const void __guest *src, size_t n)
+{
+	memcpy(dst, (const void __force *)src, n);
+}
+
+static inline void guest_copy_out(void __guest *dst, const void *src, size_t n)
+{
+	memcpy((void __force *)dst, src, n);
+}
+
+/* Loads before the barrier are done before loads and stores after it. */
+static inline void guest_rmb(void)
+{
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+}
+
+/* Loads and stores before the barrier are done before stores after it. */
+static inline void guest_wmb(void)
+{
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+/* Stores before the barrier are visible before loads after it. */
+static inline void guest_mb(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * domain.h: one guest as its worker reaches it: an IOREQ server, interrupts
+ * and memory.  No Xen type leaves this folder.
+ *
+ * domain_open() does, in this order and never in another: open the handles,
+ * restrict them to the guest, create the IOREQ server, map its page, enable
+ * it, bind one event channel per vCPU.  Functions are registered after that,
+ * by io_region_add(), and guest memory is touched last.
+ */
+#ifndef XVD_DOMAIN_H
+#define XVD_DOMAIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct domain;
+struct guest_mem;
+struct io_bus;
+struct irq;
+struct loop;
+
+/*
+ * @latch: answer reads of port 0xcf8 with what was last written there, which
+ * on a PVH guest nobody else does.  Return: 0 and *ret; or a negative errno
+ * and in @why a line for the operator.
+ */
+int domain_open(struct loop *loop, uint32_t domid, bool latch,
+		struct domain **ret, char *why, size_t why_len);
+
+/* Everything registered disappears from the guest.  NULL is fine. */
+void domain_close(struct domain *dom);
+
+/*
+ * Only takes our functions away from the guest: for a process that is about
+ * to exit with requests under way.
+ */
+void domain_abandon(struct domain *dom);
+
+/* Borrowed for the domain's life. */
+struct io_bus *domain_bus(struct domain *dom);
+struct irq *domain_irq(struct domain *dom);
+struct guest_mem *domain_mem(struct domain *dom);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * domctl.c: the one user of libxenctrl.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <xenctrl.h>
+
+#include "domctl.h"
+
+struct domctl {
+	xc_interface	*xc;
+};
+
+int domctl_open(struct domctl **ret)
+{
+	struct domctl *dc = calloc(1, sizeof(*dc));
+
+	if (!dc)
+		return -ENOMEM;
+	/* Its own logger would speak to stderr; we say what matters. */
+	dc->xc = xc_interface_open(NULL, NULL, 0);
+	if (!dc->xc) {
+		int r = errno ? -errno : -ENODEV;
+
+		free(dc);
+		return r;
+	}
+	*ret = dc;
+	return 0;
+}
+
+void domctl_close(struct domctl *dc)
+{
+	if (!dc)
+		return;
+	xc_interface_close(dc->xc);
+	free(dc);
+}
+
+static enum domctl_kind domctl_kind(const xc_domaininfo_t *info)
+{
+	if (!(info->flags & XEN_DOMINF_hvm_guest))
+		return DOMCTL_PV;
+#if defined(__i386__) || defined(__x86_64__)
+	/* libxl gives a PVH guest a local APIC and nothing else of a board. */
+	if (info->arch_config.emulation_flags & ~(uint32_t)XEN_X86_EMU_LAPIC)
+		return DOMCTL_HVM;
+#endif
+	return DOMCTL_PVH;
+}
+
+int domctl_info(struct domctl *dc, uint32_t domid, struct domctl_info *ret)
+{
+	xc_domaininfo_t info;
+	int r;
+
+	r = xc_domain_getinfolist(dc->xc, domid, 1, &info);
+	if (r < 0)
+		return -errno;
+	if (r == 0 || info.domain != domid)
+		return -ESRCH;		/* the list starts at the next one */
+	*ret = (struct domctl_info){
+		.kind	= domctl_kind(&info),
+		.dying	= info.flags & XEN_DOMINF_dying,
+	};
+	return 0;
+}

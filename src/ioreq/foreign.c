@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * foreign.c: guest memory by foreign mappings.
+ *
+ * Payload, headers and tables are reached through a cache of chunks, 2 MiB
+ * each, mapped when first needed.  Pages of a chunk that are not there (a
+ * hole, a page that was ballooned out) are marked and tried again when they
+ * are asked for: the guest may have filled them since.
+ *
+ *	gm->cur ----> cache { users, chunks, hash }	new requests come here
+ *	gm->retired -> cache -> cache ...		in use by older ones
+ *	gm->trash --> cache ...				to be unmapped soon
+ *
+ * There is no bookkeeping per chunk.  A request holds the whole cache that it
+ * uses; a cache is only ever dropped as a whole, and then as follows: when
+ * the guest's layout changes (a stale mapping would mean I/O to pages that
+ * now belong to somebody else), or when it is full, it is retired; nothing
+ * new is looked up in it, and its last user's release makes it trash.  The
+ * sum of all is bounded.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <xenctrl.h>
+
+#include "foreign.h"
+#include "dma.h"
+#include "log.h"
+#include "loop.h"
+#include "trace.h"
+
+#define CHUNK_SHIFT	21
+#define CHUNK_BYTES	(1ull << CHUNK_SHIFT)
+#define CHUNK_PAGES	((unsigned int)(CHUNK_BYTES / GUEST_PAGE_SIZE))
+#define CACHE_CHUNKS	1024u		/* the most of one cache, 2 GiB */
+#define TOTAL_CHUNKS	2048u		/* the most that requests may hold */
+#define CACHE_BUCKETS	2048u
+#define HOLD_CHUNKS	((unsigned int)DMA_MAX_IOV)	/* one request's need */
+
+_Static_assert(CACHE_CHUNKS < UINT16_MAX, "indices");
+
+struct chunk {
+	uint64_t	index;		/* guest address >> CHUNK_SHIFT */
+	char		*va;
+	uint16_t	next;		/* of the bucket; index + 1, 0 = end */
+	uint16_t	good;		/* pages that are there */
+	uint64_t	there[CHUNK_PAGES / 64];
+};
+
+struct guest_hold {
+	unsigned int		users;
+	unsigned int		count;
+	bool			retired;
+	struct guest_hold	*next;
+	uint16_t		bucket[CACHE_BUCKETS];
+	struct chunk		chunk[CACHE_CHUNKS];
+};
+
+struct guest_mem {
+	struct loop		*loop;
+	xenforeignmemory_handle	*fmem;
+	uint32_t		domid;
+	unsigned int		epoch;
+	unsigned int		total;		/* chunks of all caches */
+	struct guest_hold	*cur;
+	struct guest_hold	*spare;
+	struct guest_hold	*retired;
+	struct guest_hold	*trash;
+	struct loop_work	trash_work;
+	struct log_limit	limit;
+};
+
+/* Chunks. */
+
+static bool chunk_has(const struct chunk *c, unsigned int page)
+{
+	return c->there[page / 64] >> (page % 64) & 1;
+}
+
+static void chunk_mark(struct chunk *c, unsigned int page)
+{
+	c->there[page / 64] |= 1ull << (page % 64);
+	c->good++;
+}
+
+static int chunk_map(struct guest_mem *gm, struct chunk *c, uint64_t index)
+{
+	xen_pfn_t pfn[CHUNK_PAGES];
+	int err[CHUNK_PAGES];
+	unsigned int i;
+
+	for (i = 0; i < CHUNK_PAGES; i++)
+		pfn[i] = (index << (CHUNK_SHIFT - XC_PAGE_SHIFT)) + i;
+	*c = (struct chunk){ .index = index };
+	c->va = xenforeignmemory_map2(gm->fmem, gm->domid, NULL,
+				      PROT_READ | PROT_WRITE, 0, CHUNK_PAGES,
+				      pfn, err);
+	if (!c->va)
+		return -errno;
+	for (i = 0; i < CHUNK_PAGES; i++)
+		if (!err[i])
+			chunk_mark(c, i);
+	TRACE(gmem_map, index << CHUNK_SHIFT, CHUNK_PAGES, c->good);
+	return 0;
+}
+
+/* A page was not there; is it now?  Maps it into its place. */
+static int chunk_map_page(struct guest_mem *gm, struct chunk *c,
+			  unsigned int page)
+{
+	xen_pfn_t pfn = (c->index << (CHUNK_SHIFT - XC_PAGE_SHIFT)) + page;
+	void *want = c->va + (size_t)page * GUEST_PAGE_SIZE;
+	int err = 0;
+	void *va;
+
+	va = xenforeignmemory_map2(gm->fmem, gm->domid, want,
+				   PROT_READ | PROT_WRITE, MAP_FIXED, 1, &pfn,
+				   &err);
+	if (!va || err) {
+		/*
+		 * A failed attempt may have left nothing mapped there, which
+		 * somebody else's mmap() must not fill.
+		 */
+		if (mmap(want, GUEST_PAGE_SIZE, PROT_NONE, MAP_FIXED |
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+			return -errno;
+		return -EFAULT;
+	}
+	chunk_mark(c, page);
+	TRACE(gmem_map, pfn << XC_PAGE_SHIFT, 1, 1);
+	return 0;
+}
+
+/* Caches. */
+
+static struct guest_hold *cache_new(struct guest_mem *gm)
+{
+	struct guest_hold *cache = gm->spare;
+
+	if (cache)
+		gm->spare = NULL;
+	else
+		cache = calloc(1, sizeof(*cache));
+	return cache;
+}
+
+static void cache_empty(struct guest_mem *gm, struct guest_hold *cache)
+{
+	unsigned int i;
+
+	for (i = 0; i < cache->count; i++)
+		(void)xenforeignmemory_unmap(gm->fmem, cache->chunk[i].va,
+					     CHUNK_PAGES);
+	gm->total -= cache->count;
+	cache->count = 0;
+	cache->retired = false;
+	cache->next = NULL;
+	memset(cache->bucket, 0, sizeof(cache->bucket));
+}
+
+static void trash_empty(struct guest_mem *gm)
+{
+	struct guest_hold *cache;
+
+	loop_defer_cancel(&gm->trash_work);
+	while ((cache = gm->trash)) {
+		gm->trash = cache->next;
+		cache_empty(gm, cache);
+		if (gm->spare)
+			free(cache);
+		else
+			gm->spare = cache;
+	}
+}
+
+static void trash_fn(struct loop_work *work)
+{
+	trash_empty(container_of(work, struct guest_mem, trash_work));
+}
+
+static void cache_trash(struct guest_mem *gm, struct guest_hold *cache)
+{
+	cache->next = gm->trash;
+	gm->trash = cache;
+	loop_defer(gm->loop, &gm->trash_work);
+}
+
+/*
+ * Nothing new is looked up in the current cache.  Without memory for another
+ * one there is none until the next look.
+ */
+static void cache_retire(struct guest_mem *gm)
+{
+	struct guest_hold *cache = gm->cur;
+
+	if (!cache || !cache->count)
+		return;
+	gm->cur = NULL;
+	cache->retired = true;
+	if (cache->users) {
+		cache->next = gm->retired;
+		gm->retired = cache;
+	} else {
+		cache_trash(gm, cache);
+	}
+}
+
+static struct guest_hold *cache_current(struct guest_mem *gm)
+{
+	if (!gm->cur)
+		gm->cur = cache_new(gm);
+	return gm->cur;
+}
+
+static struct chunk *cache_find(struct guest_hold *cache, uint64_t index)
+{
+	uint16_t i = cache->bucket[index % CACHE_BUCKETS];
+
+	while (i && cache->chunk[i - 1].index != index)
+		i = cache->chunk[i - 1].next;
+	return i ? &cache->chunk[i - 1] : NULL;
+}
+
+/* The chunk, mapped if need be; NULL if it cannot be. */
+static struct chunk *cache_get(struct guest_mem *gm, struct guest_hold *cache,
+			       uint64_t index)
+{
+	uint16_t *bucket = &cache->bucket[index % CACHE_BUCKETS];
+	struct chunk *c = cache_find(cache, index);
+	int r;
+
+	if (c)
+		return c;
+	assert(cache->count < CACHE_CHUNKS);	/* the callers saw to it */
+	c = &cache->chunk[cache->count];
+	r = chunk_map(gm, c, index);
+	if (r < 0) {
+		if (log_limit_ok(&gm->limit, "guest memory"))
+			log_warn("d%u: cannot map guest memory at %#llx: %s",
+				 gm->domid,
+				 (unsigned long long)index << CHUNK_SHIFT,
+				 strerror(-r));
+		return NULL;
+	}
+	cache->count++;
+	gm->total++;
+	c->next = *bucket;
+	*bucket = (uint16_t)cache->count;
+	return c;
+}
+
+/*
+ * Where is @addr, and how many of @len bytes follow in the same chunk?
+ * Return: NULL if a page of them is not there.
+ */
+static char *cache_at(struct guest_mem *gm, struct guest_hold *cache,
+		      uint64_t addr, size_t len, size_t *ret_len)
+{
+	struct chunk *c = cache_get(gm, cache, addr >> CHUNK_SHIFT);
+	uint64_t off = addr & (CHUNK_BYTES - 1);
+	unsigned int page, last;
+
+	if (!c)
+		return NULL;
+	len = (size_t)MIN((uint64_t)len, CHUNK_BYTES - off);
+	if (c->good != CHUNK_PAGES) {
+		last = (unsigned int)((off + len - 1) / GUEST_PAGE_SIZE);
+		for (page = (unsigned int)(off / GUEST_PAGE_SIZE);
+		     page <= last; page++)
+			if (!chunk_has(c, page) &&
+			    chunk_map_page(gm, c, page) < 0)
+				return NULL;
+	}
+	*ret_len = len;
+	return c->va + off;
+}
+
+/* Grants are not served yet, and no address may wrap. */
+static bool addr_ok(uint64_t addr, size_t len)
+{
+	uint64_t end;
+
+	return !__builtin_add_overflow(addr, (uint64_t)len, &end) &&
+	       end <= GUEST_ADDR_GRANT;
+}
+
+/* guest_mem.h: rings. */
+
+int guest_mem_map(struct guest_mem *gm, uint64_t addr, size_t len,
+		  struct guest_map *ret)
+{
+	uint64_t first = addr / GUEST_PAGE_SIZE;
+	size_t i, n, off = addr % GUEST_PAGE_SIZE;
+	xen_pfn_t pfn[16] = { 0 };
+	int err[16] = { 0 };
+	void *va;
+
+	if (!len || !addr_ok(addr, len))
+		return -EINVAL;
+	n = (off + len + GUEST_PAGE_SIZE - 1) / GUEST_PAGE_SIZE;
+	if (n > ARRAY_SIZE(pfn))
+		return -EINVAL;
+	for (i = 0; i < n; i++)
+		pfn[i] = first + i;
+	va = xenforeignmemory_map2(gm->fmem, gm->domid, NULL,
+				   PROT_READ | PROT_WRITE, 0, n, pfn, err);
+	if (!va)
+		return -EFAULT;
+	for (i = 0; i < n; i++) {
+		if (err[i]) {
+			(void)xenforeignmemory_unmap(gm->fmem, va, n);
+			return -EFAULT;
+		}
+	}
+	TRACE(gmem_map, addr, n, n);
+	*ret = (struct guest_map){
+		.base	= (void __guest __force *)((char *)va + off),
+		.pages	= va,
+		.npages	= n,
+	};
+	return 0;
+}
+
+void guest_mem_unmap(struct guest_mem *gm, struct guest_map *map)
+{
+	if (map->pages)
+		(void)xenforeignmemory_unmap(gm->fmem, map->pages,
+					     map->npages);
+	*map = (struct guest_map){ 0 };
+}
+
+unsigned int guest_mem_epoch(const struct guest_mem *gm)
+{
+	return gm->epoch;
+}
+
+/* guest_mem.h: copies. */
+
+static int guest_mem_copy(struct guest_mem *gm, char *buf, uint64_t addr,
+			  size_t len, bool write)
+{
+	struct guest_hold *cache;
+	size_t n;
+	char *p;
+
+	if (!addr_ok(addr, len))
+		return -EFAULT;
+	for (; len; len -= n, addr += n, buf += n) {
+		cache = cache_current(gm);
+		if (cache && cache->count == CACHE_CHUNKS) {
+			cache_retire(gm);
+			cache = cache_current(gm);
+		}
+		if (!cache)
+			return -EFAULT;
+		p = cache_at(gm, cache, addr, len, &n);
+		if (!p)
+			return -EFAULT;
+		if (write)
+			memcpy(p, buf, n);
+		else
+			memcpy(buf, p, n);
+	}
+	return 0;
+}
+
+int guest_mem_read(struct guest_mem *gm, void *dst, uint64_t addr, size_t len)
+{
+	return guest_mem_copy(gm, dst, addr, len, false);
+}
+
+int guest_mem_write(struct guest_mem *gm, uint64_t addr, const void *src,
+		    size_t len)
+{
+	return guest_mem_copy(gm, (char *)(uintptr_t)src, addr, len, true);
+}
+
+/* guest_mem.h: payload. */
+
+struct guest_hold *guest_mem_hold(struct guest_mem *gm)
+{
+	if (gm->cur && gm->cur->count + HOLD_CHUNKS > CACHE_CHUNKS)
+		cache_retire(gm);
+	if (gm->total + HOLD_CHUNKS > TOTAL_CHUNKS)
+		trash_empty(gm);
+	if (gm->total + HOLD_CHUNKS > TOTAL_CHUNKS)
+		return NULL;
+	if (!cache_current(gm))
+		return NULL;
+	gm->cur->users++;
+	return gm->cur;
+}
+
+void guest_mem_release(struct guest_mem *gm, struct guest_hold *hold)
+{
+	struct guest_hold **p;
+
+	assert(hold->users);
+	if (--hold->users || !hold->retired)
+		return;
+	for (p = &gm->retired; *p != hold; p = &(*p)->next)
+		assert(*p);
+	*p = hold->next;
+	cache_trash(gm, hold);
+}
+
+int guest_mem_iov(struct guest_mem *gm, struct guest_hold *hold,
+		  uint64_t addr, size_t len, struct iovec *iov, int max,
+		  size_t *ret_len)
+{
+	size_t n, done = 0;
+	int count = 0;
+	char *p;
+
+	if (!addr_ok(addr, len))
+		return -EFAULT;
+	while (done < len && count < max) {
+		if (hold->count == CACHE_CHUNKS &&
+		    !cache_find(hold, (addr + done) >> CHUNK_SHIFT))
+			return -E2BIG;
+		p = cache_at(gm, hold, addr + done, len - done, &n);
+		if (!p)
+			return -EFAULT;
+		iov[count++] = (struct iovec){ .iov_base = p, .iov_len = n };
+		done += n;
+	}
+	*ret_len = done;
+	return count;
+}
+
+/* Making and ending. */
+
+void guest_mem_invalidate(struct guest_mem *gm)
+{
+	gm->epoch++;
+	TRACE(gmem_invalidate, gm->epoch);
+	cache_retire(gm);
+}
+
+int guest_mem_open(struct loop *loop, xenforeignmemory_handle *fmem,
+		   uint32_t domid, struct guest_mem **ret)
+{
+	struct guest_mem *gm = calloc(1, sizeof(*gm));
+
+	if (!gm)
+		return -ENOMEM;
+	gm->loop = loop;
+	gm->fmem = fmem;
+	gm->domid = domid;
+	gm->trash_work.fn = trash_fn;
+	*ret = gm;
+	return 0;
+}
+
+void guest_mem_close(struct guest_mem *gm)
+{
+	if (!gm)
+		return;
+	assert(!gm->retired && (!gm->cur || !gm->cur->users));
+	cache_retire(gm);
+	trash_empty(gm);
+	loop_defer_cancel(&gm->trash_work);
+	free(gm->cur);
+	free(gm->spare);
+	free(gm);
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * irq_xen.h: what is behind irq.h.  Private to src/ioreq.
+ */
+#ifndef XVD_IRQ_XEN_H
+#define XVD_IRQ_XEN_H
+
+#include <xendevicemodel.h>
+
+struct irq {
+	xendevicemodel_handle	*dmod;
+	domid_t			domid;
+};
+
+#endif
