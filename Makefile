@@ -1,0 +1,88 @@
+# make             ./xen-virtiod             make check       everything without Xen, under a minute
+# make demo        a guest on real Xen       make check-xen   every scenario on real Xen (emulated)
+# make test        check and check-xen       make bench-xen   side by side with blkback and QEMU
+# make SAN=1 check ASan and UBSan            make coverage    lines of src/virtio and src/ioreq
+# make sparse      endian and guest pointers make lint        shell, spelling, man page, cppcheck
+# make V=1         show commands             make install     DESTDIR=x prefix=/usr
+
+PROG     := xen-virtiod
+VERSION  := 0.1.0
+prefix   ?= /usr/local
+sbindir  ?= $(prefix)/sbin
+mandir   ?= $(prefix)/share/man
+CC       ?= cc
+PKGCONF  ?= pkg-config
+Q        := $(if $(V),,@)
+B        := build$(if $(SAN),-san)$(if $(COV),-cov)$(if $(FUZZ),-fuzz)
+BIN      := $(if $(SAN)$(COV)$(FUZZ),$B/$(PROG),$(PROG))
+
+# The packages that the build needs are installed where they are missing.
+ifeq ($(filter clean help,$(MAKECMDGOALS)),)
+ifneq ($(NEED),no)
+ifneq ($(shell tests/need build >&2 || echo missing),)
+$(error packages are missing)
+endif
+endif
+endif
+
+PKGS     := libevent_core xendevicemodel xenforeignmemory xenevtchn xenstore xencontrol xentoolcore liburing
+PKG_C    := $(shell $(PKGCONF) --cflags $(PKGS))
+PKG_L    := $(shell $(PKGCONF) --libs $(PKGS))
+
+WARN     := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
+            -Wformat=2 -Wpointer-arith -Wundef $(if $(WERROR),-Werror)
+ifneq ($(SAN),)
+INSTR    := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+endif
+ifneq ($(COV),)
+INSTR    := --coverage
+endif
+ifneq ($(FUZZ),)
+INSTR    := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+endif
+CFLAGS   ?= -O2 -g
+OUR_C     = -std=gnu11 -D_GNU_SOURCE -DXVD_VERSION='"$(VERSION)"' -iquote include \
+            -fno-strict-aliasing -fstack-protector-strong -fPIE $(WARN) $(INSTR) $(PKG_C)
+OUR_L     = -pie -Wl,--as-needed -Wl,-z,relro,-z,now $(INSTR)
+
+# src/ holds two kinds of file; the lists say which is which.
+BASE     := log loop iov state notify             # may include only include/
+BASE     := $(filter $(BASE),$(patsubst src/%.c,%,$(wildcard src/*.c)))
+LAYERS   := virtio ioreq backends/blk backends/net
+obj       = $(patsubst %.c,$B/%.o,$(wildcard $(1)))
+LIBS     := $(foreach l,$(LAYERS),$(if $(wildcard src/$l/*.c),$B/$(subst /,-,$l).a))
+BASE_O   := $(BASE:%=$B/src/%.o)
+WIRING   := $(filter-out $(BASE_O),$(call obj,src/*.c))
+
+all: $(BIN)
+
+$(BIN): $(WIRING) $(LIBS) $(BASE_O)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(OUR_L) $(LDFLAGS) -o $@ $(WIRING) -Wl,--start-group $(LIBS) -Wl,--end-group $(BASE_O) $(PKG_L)
+
+define layer
+$B/$(subst /,-,$(1)).a: $(call obj,src/$(1)/*.c)
+	@echo "  AR    $$@"; rm -f $$@
+	$(Q)$(AR) rcs $$@ $$^
+endef
+$(foreach l,$(LAYERS),$(eval $(call layer,$l)))
+
+$B/%.o: %.c Makefile
+	@mkdir -p $(@D); echo "  CC    $<"
+	$(Q)$(CC) $(CPPFLAGS) $(OUR_C) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+include tests/tests.mk
+
+install: $(BIN)
+	install -D -m 755 $(BIN) $(DESTDIR)$(sbindir)/$(PROG)
+	install -D -m 644 man/xen-virtiod.8 $(DESTDIR)$(mandir)/man8/xen-virtiod.8
+
+clean:
+	rm -rf build build-san build-cov build-fuzz $(PROG)
+
+help:
+	@sed -n '/^#/!q; s/^# *//p' Makefile
+
+-include $(shell test -d $B && find $B -name '*.d')
+.PHONY: all install clean help
+.DELETE_ON_ERROR:

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * main.c: xen-virtiod for one guest, from the command line to the exit.
+ *
+ *	options -> guest -> slots claimed -> images opened -> worker -> ready
+ *
+ * Everything that can be wrong is found before the guest sees anything.
+ * Exit status: 0, 2 for a wrong command line, 1 for all else.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "claim.h"
+#include "background.h"
+#include "devices.h"
+#include "ioreq/domctl.h"
+#include "log.h"
+#include "notify.h"
+#include "options.h"
+#include "store.h"
+#include "worker.h"
+
+#define WHY_LEN		512
+#define NAME_LEN	256
+
+struct guest {
+	struct options		opts;
+	struct xenstore		*xs;
+	struct domctl		*dc;
+	uint32_t		domid;
+	bool			pvh;
+	char			name[NAME_LEN];
+	struct claim		**claims;
+	struct device		**devices;
+	struct worker		*worker;
+};
+
+/* Which guest is meant, and is it one that we can serve? */
+static int guest_find(struct guest *g, char *why, size_t why_len)
+{
+	struct domctl_info info;
+	int r;
+
+	r = domctl_open(&g->dc);
+	if (r < 0) {
+		snprintf(why, why_len,
+			 "cannot talk to Xen: %s; is this dom0, and are you root?",
+			 strerror(-r));
+		return r;
+	}
+	r = xenstore_open(&g->xs);
+	if (r < 0) {
+		snprintf(why, why_len,
+			 "cannot reach xenstore: %s; is xenstored running?",
+			 strerror(-r));
+		return r;
+	}
+	r = xenstore_find(g->xs, g->opts.domain, &g->domid);
+	if (!r)
+		r = domctl_info(g->dc, g->domid, &info);
+	if (!r && info.dying)
+		r = -ESRCH;
+	if (r < 0) {
+		snprintf(why, why_len, "--domain '%s': %s", g->opts.domain,
+			 r == -ENOENT || r == -ESRCH ?
+			 "no such guest; 'xl list' shows those there are" :
+			 r == -ENOTUNIQ ?
+			 "several guests have this name, give the ID" :
+			 strerror(-r));
+		return r;
+	}
+	xenstore_name(g->xs, g->domid, g->name, sizeof(g->name));
+	if (info.kind == DOMCTL_PV) {
+		snprintf(why, why_len,
+			 "--domain '%s': d%u is a PV guest, which has no emulated devices; type=\"pvh\" or \"hvm\" is needed",
+			 g->opts.domain, g->domid);
+		return -EINVAL;
+	}
+	g->pvh = info.kind == DOMCTL_PVH;
+	return 0;
+}
+
+static int guest_claim(struct guest *g, size_t i, char *why, size_t why_len)
+{
+	unsigned int devfn = g->opts.devices[i].devfn;
+	int r;
+
+	r = claim_take(g->domid, devfn, &g->claims[i]);
+	if (r == -EADDRINUSE)
+		snprintf(why, why_len,
+			 "bdf='00:%02x.%x' of guest '%s' (d%u) is already served by another xen-virtiod",
+			 devfn >> 3, devfn & 7, g->name, g->domid);
+	else if (r < 0)
+		snprintf(why, why_len, "cannot claim bdf='00:%02x.%x': %s",
+			 devfn >> 3, devfn & 7, strerror(-r));
+	return r;
+}
+
+static int guest_open_devices(struct guest *g, char *why, size_t why_len)
+{
+	size_t i, n = g->opts.ndevices;
+	int r = 0;
+
+	g->claims = calloc(n, sizeof(*g->claims));
+	g->devices = calloc(n, sizeof(*g->devices));
+	if (!g->claims || !g->devices) {
+		snprintf(why, why_len, "out of memory");
+		return -ENOMEM;
+	}
+	for (i = 0; i < n && !r; i++) {
+		r = guest_claim(g, i, why, why_len);
+		if (!r)
+			r = device_open(&g->opts.devices[i], g->domid,
+					(unsigned int)i, &g->devices[i], why,
+					why_len);
+	}
+	return r;
+}
+
+/* Some guest ended.  Ours? */
+static void guest_released(void *arg)
+{
+	struct guest *g = arg;
+	struct domctl_info info;
+	int r;
+
+	xenstore_take(g->xs);
+	r = domctl_info(g->dc, g->domid, &info);
+	if (r == 0 && !info.dying)
+		return;
+	if (r < 0 && r != -ESRCH) {
+		log_warn("d%u: cannot tell whether the guest is still there: %s",
+			 g->domid, strerror(-r));
+		return;
+	}
+	log_info("d%u: the guest is gone", g->domid);
+	worker_stop(g->worker, true);
+}
+
+static int guest_start(struct guest *g, char *why, size_t why_len)
+{
+	struct worker_opts opts;
+	int r;
+
+	r = guest_find(g, why, why_len);
+	if (!r)
+		r = guest_open_devices(g, why, why_len);
+	if (r < 0)
+		return r;
+	opts = (struct worker_opts){
+		.domid		= g->domid,
+		.pvh		= g->pvh,
+		.devices	= g->devices,
+		.ndevices	= g->opts.ndevices,
+	};
+	r = worker_open(&opts, &g->worker, why, why_len);
+	if (r < 0)
+		return r;
+	r = worker_watch(g->worker, xenstore_fd(g->xs), guest_released, g);
+	if (!r)
+		r = xenstore_watch_release(g->xs);
+	if (r < 0)
+		snprintf(why, why_len, "cannot watch xenstore: %s",
+			 strerror(-r));
+	return r;
+}
+
+static void guest_end(struct guest *g)
+{
+	size_t i;
+
+	worker_close(g->worker);
+	for (i = 0; i < g->opts.ndevices; i++) {
+		if (g->devices)
+			device_close(g->devices[i]);
+		if (g->claims)
+			claim_drop(g->claims[i]);
+	}
+	free(g->devices);
+	free(g->claims);
+	xenstore_close(g->xs);
+	domctl_close(g->dc);
+}
+
+/* Everything is in place.  Return: 0 or a negative errno with @why. */
+static int guest_ready(struct guest *g, struct background *bg, char *why,
+		       size_t why_len)
+{
+	int r;
+
+	r = background_ready(bg, why, why_len);
+	if (r < 0)
+		return r;
+	log_info("d%u: serving %zu device%s of guest '%s' (%s)", g->domid,
+		 g->opts.ndevices, g->opts.ndevices == 1 ? "" : "s", g->name,
+		 g->pvh ? "PVH" : "HVM");
+	r = notify_send("READY=1");
+	if (r < 0)
+		log_warn("cannot tell $NOTIFY_SOCKET that we are ready: %s",
+			 strerror(-r));
+	return 0;
+}
+
+static int guest_serve(struct guest *g, struct background *bg)
+{
+	char why[WHY_LEN] = "";
+	int r;
+
+	r = guest_start(g, why, sizeof(why));
+	if (!r)
+		r = guest_ready(g, bg, why, sizeof(why));
+	if (r < 0) {
+		log_error("%s", why);
+		guest_end(g);
+		return EXIT_FAILURE;
+	}
+	r = worker_run(g->worker);
+	(void)notify_send("STOPPING=1");	/* nobody to tell otherwise */
+	if (r < 0) {
+		worker_abandon(g->worker);
+		background_end(bg);
+		_exit(EXIT_FAILURE);	/* memory is still lent to a disk */
+	}
+	guest_end(g);
+	return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct background bg = BACKGROUND_INIT;
+	struct guest g = { 0 };
+	char why[WHY_LEN];
+	int status;
+
+	log_init("xen-virtiod", getenv("JOURNAL_STREAM") != NULL);
+	(void)signal(SIGPIPE, SIG_IGN);	/* cannot fail for SIGPIPE */
+	switch (options_parse(argc, argv, &g.opts)) {
+	case OPTIONS_RUN:
+		break;
+	case OPTIONS_EXIT_OK:
+		options_fini(&g.opts);
+		return EXIT_SUCCESS;
+	case OPTIONS_EXIT_USAGE:
+		options_fini(&g.opts);
+		return 2;
+	}
+	if (background_begin(&bg, g.opts.background, g.opts.pidfile, why,
+			     sizeof(why)) < 0) {
+		log_error("%s", why);
+		status = EXIT_FAILURE;
+	} else {
+		status = guest_serve(&g, &bg);
+		background_end(&bg);
+	}
+	options_fini(&g.opts);
+	return status;
+}

@@ -1,0 +1,48 @@
+#!/bin/sh -eu
+# Who may include whom.  Run by "make check".  $BASE: base files of src/.
+cd "$(dirname "$0")/.."
+bad=0
+say() { echo "layer: $*" >&2; bad=1; }
+
+# 1. Our own headers: include/, a file's own folder, and - only for the wiring
+#    files of src/ - any folder below src/.  A base file may include its own
+#    header beside those of include/.
+check_own() {	# check_own FILE HEADER
+	dir=${1%/*} stem=$(basename "${1%.[ch]}")
+	[ -f "include/$2" ] && return
+	case $dir in
+	include) ;;
+	src) case " $BASE " in
+		*" $stem "*) [ "$2" = "$stem.h" ] && return ;;
+		*) [ -f "src/$2" ] && return ;;
+		esac ;;
+	*) [ -f "$dir/$2" ] && return ;;
+	esac
+	say "$1 may not include \"$2\""
+}
+for f in $(find src include -name '*.[ch]'); do
+	for h in $(sed -n 's/^#include "\([^"]*\)".*/\1/p' "$f"); do
+		check_own "$f" "$h"
+	done
+done
+
+# 2. Other people's headers: each has one home.
+home() {	# home HEADER-PREFIX PATH-PATTERN
+	for f in $(grep -rlE "^#include <($1)" src include || true); do
+		echo "$f" | grep -qE "^($2)" || say "$f may not use <$1>"
+	done
+}
+home 'xen'           'src/(ioreq/|xenstore\.c)'
+home 'event2/'       'src/loop\.c'
+home 'linux/virtio_' 'src/virtio/'
+home 'linux/pci_'    'src/virtio/'
+home 'liburing'      'src/backends/blk/uring\.c'
+home 'sys/sdt'       'include/trace\.h'
+
+# 3. No header of ours bears a system header's name.
+for h in $(find src include tests -name '*.h'); do
+	[ -e "/usr/include/$(basename "$h")" ] && say "$h bears a system header's name"
+done
+
+[ $bad = 0 ] && echo "  layers ok"
+exit $bad

@@ -1,0 +1,90 @@
+# Everything that checks.  "make check" needs no Xen and less than a minute.
+
+include tests/lib/xen/build.mk
+
+# Unit tests: the real objects, all but main.c, and no Xen.
+UNIT      := $(patsubst %.c,$B/%,$(wildcard tests/unit/test_*.c))
+UNIT_WIRE := $(filter-out $B/src/main.o,$(WIRING))
+UNIT_FAKE := $(call obj,tests/lib/fake_*.c)
+TEST_C    := -iquote src -iquote src/virtio -iquote src/ioreq -iquote tests/lib
+
+$B/tests/%.o: OUR_C += $(TEST_C)
+
+# Above the seams of include/ the fakes answer instead of src/ioreq, except
+# in the tests of src/ioreq itself (test_ioreq_*), which get a fake Xen.
+$(UNIT): $B/%: $B/%.o $(UNIT_WIRE) $(UNIT_FAKE) $(LIBS) $(BASE_O)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(OUR_L) $(LDFLAGS) -o $@ $< \
+	  $(if $(findstring test_ioreq_,$@),$(filter-out %/fake_seams.o,$(UNIT_FAKE)),$(filter-out %/fake_xen.o,$(UNIT_FAKE)) $(filter-out %/domain.o,$(UNIT_WIRE))) \
+	  -Wl,--start-group $(UNIT_LIBS) $(LIBS) -Wl,--end-group $(BASE_O) $(PKG_L) -lcmocka -lpthread
+
+check-unit: $(UNIT)
+	$(Q)set -e; for t in $(UNIT); do echo "# $$t"; $$t; done
+
+# Fuzz targets: here their corpora are replayed; "make fuzz" searches.
+FUZZ_T    := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_BIN  := $(FUZZ_T:%=$B/tests/fuzz/%)
+FUZZ_TIME ?= 60
+FUZZ_MAIN  = $(if $(FUZZ),,$B/tests/fuzz/replay.o)
+
+$(FUZZ_BIN): $B/%: $B/%.o $(UNIT_WIRE) $(UNIT_FAKE) $(LIBS) $(BASE_O) $(if $(FUZZ),,$B/tests/fuzz/replay.o)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(OUR_L) $(if $(FUZZ),-fsanitize=fuzzer) $(LDFLAGS) -o $@ $< $(FUZZ_MAIN) \
+	  $(if $(findstring fuzz_ioreq,$@),$(filter-out %/fake_seams.o,$(UNIT_FAKE)),$(filter-out %/fake_xen.o,$(UNIT_FAKE)) $(filter-out %/domain.o,$(UNIT_WIRE))) \
+	  -Wl,--start-group $(LIBS) -Wl,--end-group $(BASE_O) $(PKG_L) -lpthread
+
+check-fuzz: $(FUZZ_BIN)
+	$(Q)set -e; for t in $(FUZZ_T); do echo "# $$t"; $B/tests/fuzz/$$t tests/fuzz/corpus/$${t#fuzz_}; done
+
+fuzz:
+	$(Q)$(MAKE) FUZZ=1 CC=clang fuzz-run
+fuzz-run: $(FUZZ_BIN)
+	$(Q)set -e; for t in $(FUZZ_T); do mkdir -p $B/corpus/$${t#fuzz_}; echo "# $$t"; \
+	  $B/tests/fuzz/$$t -max_total_time=$(FUZZ_TIME) -timeout=10 -print_final_stats=1 \
+	    $B/corpus/$${t#fuzz_} tests/fuzz/corpus/$${t#fuzz_}; done
+
+check-layers:
+	$(Q)BASE="$(BASE)" tests/check-layers.sh
+check-headers:
+	$(Q)set -e; for h in $(wildcard include/*.h src/*.h src/*/*.h src/backends/*/*.h); do \
+	  $(CC) $(OUR_C) -iquote src -fsyntax-only -x c $$h; done; echo "  headers ok"
+
+check: check-layers check-headers check-unit check-fuzz check-path check-lab
+
+check-lab:
+	$(Q)tests/lab/xenlab selftest
+
+# Real Xen.
+check-xen: $(BIN)
+	$(Q)tests/need lab && tests/lab/xenlab run
+demo: $(BIN)
+	$(Q)tests/need lab && tests/lab/xenlab run demo
+bench-xen: $(BIN)
+	$(Q)tests/need lab && tests/lab/xenlab bench
+
+test:
+	$(Q)$(MAKE) check
+	$(Q)$(MAKE) check-xen
+
+# Static checks and coverage.
+SPARSE_C := $(wildcard src/*.c src/*/*.c src/backends/*/*.c)
+sparse:
+	$(Q)tests/need dev && sparse -Wno-decl -D_GNU_SOURCE -DXVD_VERSION='"$(VERSION)"' \
+	  -Iinclude $(PKG_C) $(SPARSE_C) 2>&1 | tee $(or $(TMPDIR),/tmp)/xvd-sparse.$$$$ ; \
+	  ! test -s $(or $(TMPDIR),/tmp)/xvd-sparse.$$$$; r=$$?; rm -f $(or $(TMPDIR),/tmp)/xvd-sparse.$$$$; exit $$r
+
+lint:
+	$(Q)tests/need dev
+	$(Q)cppcheck --quiet --enable=warning,portability --inline-suppr --error-exitcode=1 \
+	  --suppress=missingInclude -D__x86_64__ -Iinclude src
+	$(Q)mandoc -T lint -W warning man/xen-virtiod.8
+	$(Q)codespell -L daa,ot include src tests man README.md HACKING.md
+	$(Q)shellcheck $$(grep -rlE '^#!/bin/(ba)?sh' tests .ci)
+	@echo "  lint ok"
+
+coverage:
+	$(Q)tests/need dev && $(MAKE) COV=1 CFLAGS='-O0 -g' check-unit check-fuzz check-path
+	$(Q)gcovr -r . --object-directory build-cov -f 'src/virtio/' -f 'src/ioreq/' --exclude-throw-branches
+
+.PHONY: check check-unit check-fuzz fuzz fuzz-run check-layers check-headers check-lab \
+        check-xen demo bench-xen test sparse lint coverage
