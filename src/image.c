@@ -31,6 +31,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 #include "image.h"
 #include "log.h"
@@ -38,6 +39,14 @@
 
 #define BLOCK_MIN	512u
 #define BLOCK_MAX	4096u
+
+/*
+ * Somebody's image may be busy for a moment after he is gone: the kernel
+ * takes its time to tear down the io_uring of a process that was killed
+ * (60 ms have been seen), and until then holds on to its files.
+ */
+#define BUSY_TRIES	25
+#define BUSY_WAIT_MS	20
 
 struct image {
 	const struct image_opts	*opts;
@@ -76,6 +85,13 @@ static const char *image_kind(mode_t mode)
 	default:
 		return "something else";
 	}
+}
+
+static void image_wait(void)
+{
+	const struct timespec ts = { .tv_nsec = BUSY_WAIT_MS * 1000000L };
+
+	(void)nanosleep(&ts, NULL);	/* shorter is fine */
 }
 
 static int image_check_kind(struct image *im, mode_t mode)
@@ -128,7 +144,7 @@ static int image_refuse_open(struct image *im, int err)
 static int image_do_open(struct image *im)
 {
 	int flags = O_CLOEXEC | (im->opts->readonly ? O_RDONLY : O_RDWR);
-	int r;
+	int protected = 0, try, r;
 
 	if (stat(im->opts->path, &im->st) < 0)
 		return image_refuse_open(im, -errno);
@@ -144,13 +160,23 @@ static int image_do_open(struct image *im)
 		flags |= O_NONBLOCK;
 	else if (!im->opts->readonly && im->opts->lock)
 		flags |= O_EXCL;
-	im->fd = open(im->opts->path, flags);
-	if (im->fd < 0)
-		return image_refuse_open(im, -errno);
+	for (try = 0;; try++) {
+		im->fd = open(im->opts->path, flags);
+		if (im->fd >= 0)
+			break;
+		if (errno != EBUSY || try == BUSY_TRIES)
+			return image_refuse_open(im, -errno);
+		image_wait();
+	}
 	if (fstat(im->fd, &im->st) < 0)
 		return image_refuse_open(im, -errno);
 	im->info.is_blkdev = S_ISBLK(im->st.st_mode);
 	im->info.readonly = im->opts->readonly;
+	/* Opening such a device for writing works; writing does not. */
+	if (im->info.is_blkdev && !im->opts->readonly &&
+	    ioctl(im->fd, BLKROGET, &protected) == 0 && protected)
+		return image_refuse(im, -EROFS, "path '%s' is a write-protected device; say readonly=on",
+				    im->opts->path);
 	return image_check_kind(im, im->st.st_mode);
 }
 
@@ -205,24 +231,36 @@ static int image_lock_each(int fd, off_t base, unsigned int bits, bool take)
 	return 0;
 }
 
-static int image_lock(struct image *im)
+static int image_lock_all(int fd, bool readonly)
 {
 	unsigned int held = 1u << PERM_CONSISTENT_READ;
 	unsigned int unshared = 1u << PERM_WRITE | 1u << PERM_RESIZE;
 	int r;
 
+	if (!readonly)
+		held |= 1u << PERM_WRITE;
+	r = image_lock_each(fd, IMAGE_HELD_BASE, held, true);
+	if (r == 0)
+		r = image_lock_each(fd, IMAGE_UNSHARED_BASE, unshared, true);
+	if (r == 0)
+		r = image_lock_each(fd, IMAGE_UNSHARED_BASE, held, false);
+	if (r == 0)
+		r = image_lock_each(fd, IMAGE_HELD_BASE, unshared, false);
+	return r;
+}
+
+static int image_lock(struct image *im)
+{
+	int try, r;
+
 	if (!im->opts->lock)
 		return 0;
-	if (!im->opts->readonly)
-		held |= 1u << PERM_WRITE;
-
-	r = image_lock_each(im->fd, IMAGE_HELD_BASE, held, true);
-	if (r == 0)
-		r = image_lock_each(im->fd, IMAGE_UNSHARED_BASE, unshared, true);
-	if (r == 0)
-		r = image_lock_each(im->fd, IMAGE_UNSHARED_BASE, held, false);
-	if (r == 0)
-		r = image_lock_each(im->fd, IMAGE_HELD_BASE, unshared, false);
+	for (try = 0;; try++) {
+		r = image_lock_all(im->fd, im->opts->readonly);
+		if (r != -EBUSY || try == BUSY_TRIES)
+			break;
+		image_wait();
+	}
 	if (r == -EBUSY)
 		return image_refuse(im, r, "path '%s' is in use by another process%s; detach it there first (lslocks shows who)",
 				    im->opts->path, im->opts->readonly ?

@@ -24,7 +24,7 @@
  * would stop its guest's config accesses too.  So what may io_uring_enter(2)
  * sleep on?  It tries a transfer with IOCB_NOWAIT first and hands it to a
  * kernel thread of its own ("io-wq") if that would block.  This fails to hold
- * in three places (read in 6.1):
+ * in three places, as far as the kernel's source and its changes tell:
  *
  *   - Files without FMODE_NOWAIT (tmpfs, overlayfs, network filesystems) may
  *     be read synchronously all the same.  uring_probe() finds out, and their
@@ -36,13 +36,15 @@
  *   - Direct I/O on a *file* goes through iomap, which forgets about
  *     IOCB_NOWAIT when it comes to slots in the block device's queue (up to
  *     6.14; block devices opened directly do remember).  No more than
- *     FILE_INFLIGHT are given to the kernel at once, fewer than those queues
+ *     FILE_KERNEL_MAX are given to the kernel at once, fewer than those queues
  *     have; the others wait here.
  *
  * Left over: a filesystem may read metadata of its own (which blocks does the
  * file have?) while it submits, once in a while.  fsync, fallocate and
  * buffered writes always go to io-wq.  Its threads belong to the thread that
- * runs the loop, and are shared by all disks of that loop.
+ * runs the loop, and are shared by all disks of that loop.  They count as
+ * processes of our uid: an RLIMIT_NPROC without room for WORKERS_MAX of them
+ * turns into ECANCELED for every request that needs one.
  *
  * Discarding on a block device is the one thing not done by io_uring.  The
  * kernel's fallocate for block devices is BLKZEROOUT (ZERO_RANGE, exactly)
@@ -72,7 +74,7 @@
  * A SATA disk has 64 slots, of which mq-deadline leaves three quarters to
  * writes.  Everything faster has more.
  */
-#define FILE_INFLIGHT	48
+#define FILE_KERNEL_MAX	48
 
 /* Kernel threads: sequential I/O needs few, cold buffered reads like many. */
 #define WORKERS_MAX	32
@@ -116,8 +118,8 @@ struct uring {
 	int			fd;
 	unsigned int		depth;
 	unsigned int		lent;		/* requests we have */
-	unsigned int		inflight;	/* in the rings or the kernel */
-	unsigned int		inflight_max;
+	unsigned int		in_kernel;	/* or in the rings */
+	unsigned int		kernel_max;
 	struct blk_req		*waiting;	/* the others, in order */
 	struct blk_req		**waiting_last;
 	bool			ring_ok;
@@ -244,6 +246,7 @@ static void uring_nothing(struct uring *u, struct blk_req *req)
 	struct io_uring_sqe *sqe = uring_entry(u);
 
 	io_uring_prep_nop(sqe);
+	req->pos = req->bytes;		/* all done: see uring_transferred() */
 	sqe->user_data = (uintptr_t)req | TRY_TRANSFER;
 }
 
@@ -265,7 +268,7 @@ static void discarder_push(struct discarder *d, struct blk_req *req);
 
 static void uring_start(struct uring *u, struct blk_req *req)
 {
-	u->inflight++;
+	u->in_kernel++;
 	req->pos = 0;
 	if (req->bytes == 0 && req->op != BLK_FLUSH) {
 		uring_nothing(u, req);
@@ -305,7 +308,7 @@ static void uring_submit(struct blk_backend *be, struct blk_req *req)
 	assert(req->op == BLK_READ || req->op == BLK_FLUSH ||
 	       !u->base.info.readonly);
 	u->lent++;
-	if (u->inflight < u->inflight_max) {
+	if (u->in_kernel < u->kernel_max) {
 		uring_start(u, req);
 		return;
 	}
@@ -320,7 +323,7 @@ static void uring_done(struct uring *u, struct blk_req *req, int err)
 {
 	struct blk_req *next = u->waiting;
 
-	u->inflight--;
+	u->in_kernel--;
 	u->lent--;
 	if (next) {
 		u->waiting = next->next;
@@ -345,7 +348,7 @@ static void uring_transferred(struct uring *u, struct blk_req *req,
 			      enum attempt how, int res)
 {
 	/* TRY_CACHED: part of it, or nothing, was in the page cache. */
-	if (is_interrupted(res))
+	if (is_interrupted(res) || (how == TRY_CACHED && is_unsupported(res)))
 		res = 0;
 	else if (res < 0)
 		return uring_done(u, req, res);
@@ -532,7 +535,8 @@ static void uring_on_discarded(void *arg)
 	eventfd_t n;
 	int err;
 
-	(void)eventfd_read(u->discarder.done_event, &n);	/* so it rests */
+	/* Only to make it quiet again. */
+	(void)eventfd_read(u->discarder.done_event, &n);
 	u->busy = true;			/* kick() from done(): below, once */
 	for (req = stack_take(&u->discarder.done); req; req = next) {
 		next = req->next;
@@ -665,8 +669,14 @@ static void uring_close(struct blk_backend *be)
 	loop_fd_del(u->discard_watch);
 	loop_fd_del(u->ring_watch);
 	loop_timer_del(u->retry);
-	if (u->ring_ok)
+	if (u->ring_ok) {
+		/*
+		 * A dead ring lets go of its files when the kernel finds the
+		 * time, and the image would stay locked until then.
+		 */
+		(void)io_uring_unregister_files(&u->ring);
 		io_uring_queue_exit(&u->ring);
+	}
 	close(u->fd);
 	free(u);
 }
@@ -674,9 +684,12 @@ static void uring_close(struct blk_backend *be)
 static int uring_open(struct loop *loop, int fd, const struct blk_info *info,
 		      unsigned int depth, struct blk_backend **ret)
 {
-	struct uring *u = calloc(1, sizeof(*u));
+	struct uring *u;
 	int r;
 
+	if (fd < 0)
+		return -EBADF;
+	u = calloc(1, sizeof(*u));
 	if (!u) {
 		close(fd);
 		return -ENOMEM;
@@ -686,9 +699,9 @@ static int uring_open(struct loop *loop, int fd, const struct blk_info *info,
 	u->loop = loop;
 	u->fd = fd;
 	u->depth = depth;
-	u->inflight_max = depth;
+	u->kernel_max = depth;
 	if (!info->is_blkdev && !uring_is_cached(u))
-		u->inflight_max = MIN(depth, (unsigned int)FILE_INFLIGHT);
+		u->kernel_max = MIN(depth, (unsigned int)FILE_KERNEL_MAX);
 	u->waiting_last = &u->waiting;
 	u->discarder.todo_event = -1;
 	u->discarder.done_event = -1;
