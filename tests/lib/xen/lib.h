@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the stand-in libraries (lib_*.c) share.  They are one shared object
+ * under seven names, so there is one view of the hypervisor per process.
+ */
+#ifndef LIB_H
+#define LIB_H
+
+#include "hyp.h"
+
+struct xentoollog_logger;
+
+/* What every kind of handle starts with; the list is restrict_all()'s. */
+struct lib_handle {
+	uint32_t		index;		/* in struct hyp */
+	int			fd;		/* its fifo */
+	int			domid;		/* restricted to, or -1 */
+	/* On xentoolcore_restrict_all(): 0, or -1 with errno. */
+	int			(*restrict_to)(struct lib_handle *h, int domid);
+	struct lib_handle	*next;
+};
+
+/* After any successful open.  Never NULL then. */
+extern struct hyp_view lib_view;
+
+/*
+ * Open a handle of @kind in the caller's @h, which lib_close() forgets but
+ * does not free.
+ * Return: 0, or -1 with errno: ENOENT where there is no $FAKE_XEN, as on a
+ * machine without Xen.
+ */
+int lib_open(struct lib_handle *h, enum hyp_handle_kind kind, enum hyp_fn fn,
+	     int (*restrict_to)(struct lib_handle *h, int domid));
+void lib_close(struct lib_handle *h);
+
+/* Count the call; -1 with errno if it is to fail. */
+int lib_called(enum hyp_fn fn);
+
+/* 0 or a count as it is; a negative errno as -1 with errno. */
+int lib_result(int r);
+
+/* privcmd: a restricted handle is only good for its domain. */
+int lib_check_domain(const struct lib_handle *h, uint32_t domid);
+int lib_restrict(struct lib_handle *h, int domid);
+
+#endif

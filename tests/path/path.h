@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What path tests start with: cmocka, the toy guest, and the few steps that
+ * most of them begin and end with.
+ */
+#ifndef PATH_H
+#define PATH_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../lib/toy.h"
+#include "../lib/toyblk.h"
+
+#define SLOT	0x18
+#define BDF	TOY_BDF(SLOT)
+#define MB	(1024 * 1024)
+
+/* The domain is well and everything was answered as Xen demands. */
+#define assert_no_fault(t)						\
+	do {								\
+		const char *fault_ = toy_fault(t);			\
+		if (fault_)						\
+			fail_msg("%s", fault_);				\
+	} while (0)
+
+#define assert_in_log(p, text)						\
+	do {								\
+		const char *log_ = toy_log(p);				\
+		if (!strstr(log_, text))				\
+			fail_msg("'%s' is not in the log:\n%s", text,	\
+				 log_);					\
+	} while (0)
+
+#define assert_not_in_log(p, text)					\
+	do {								\
+		const char *log_ = toy_log(p);				\
+		if (strstr(log_, text))					\
+			fail_msg("'%s' is in the log:\n%s", text,	\
+				 log_);					\
+	} while (0)
+
+/* The daemon lives, and serves; or its log says why not. */
+#define assert_lives(p)							\
+	do {								\
+		if (!toy_lives(p))					\
+			fail_msg("the daemon ended with %d:\n%s",	\
+				 toy_exit(p, 0), toy_log(p));		\
+	} while (0)
+
+/*
+ * Start the daemon for the domain "toy" with up to four devices, the last one
+ * followed by NULL, and wait until it is ready.
+ */
+struct toy_proc *path_run(struct toy *t, const char *spec, ...)
+	__attribute__((sentinel));
+
+/* Find and start the disk in @slot.  Never NULL. */
+struct toyblk *path_disk(struct toy *t, unsigned int slot,
+			 const struct toyblk_conf *conf);
+
+/* SIGTERM, and a clean end: exit 0, no server, no page left mapped. */
+void path_stop(struct toy *t, struct toy_proc *p);
+
+/*
+ * Content that tells where it belongs: 64-bit words made of @seed and the
+ * sector's number.  path_check() names the first sector that differs.
+ */
+void path_fill(void *buf, uint64_t sector, size_t bytes, unsigned int seed);
+void path_check(const void *buf, uint64_t sector, size_t bytes,
+		unsigned int seed);
+void path_image_fill(const char *path, uint64_t sector, size_t bytes,
+		     unsigned int seed);
+void path_image_check(const char *path, uint64_t sector, size_t bytes,
+		      unsigned int seed);
+/* Is that stretch all zeroes? */
+bool path_image_is_zero(const char *path, uint64_t sector, size_t bytes);
+
+/* Write @bytes at @sector from guest memory and read them into other. */
+void path_exercise(struct toyblk *b, unsigned int queue, uint64_t sector,
+		   uint32_t bytes, unsigned int seed);
+
+/* Guest memory shared by all of a test's requests. */
+uint64_t path_buffer(struct toyblk *b, uint32_t bytes);
+
+#endif
