@@ -13,8 +13,9 @@ mandir   ?= $(prefix)/share/man
 CC       ?= cc
 PKGCONF  ?= pkg-config
 Q        := $(if $(V),,@)
-B        := build$(if $(SAN),-san)$(if $(COV),-cov)$(if $(FUZZ),-fuzz)
-BIN      := $(if $(SAN)$(COV)$(FUZZ),$B/$(PROG),$(PROG))
+BUILD    ?= build$(if $(SAN),-san)$(if $(COV),-cov)$(if $(FUZZ),-fuzz)
+B        := $(BUILD)
+BIN      := $(if $(filter build,$B),$(PROG),$B/$(PROG))
 
 # The packages that the build needs are installed where they are missing.
 ifeq ($(filter clean help,$(MAKECMDGOALS)),)
@@ -78,7 +79,7 @@ install: $(BIN)
 	install -D -m 644 man/xen-virtiod.8 $(DESTDIR)$(mandir)/man8/xen-virtiod.8
 
 clean:
-	rm -rf build build-san build-cov build-fuzz $(PROG)
+	rm -rf build build-san build-cov build-fuzz build-clang $(PROG)
 
 help:
 	@sed -n '/^#/!q; s/^# *//p' Makefile

@@ -2,21 +2,28 @@
 
 include tests/lib/xen/build.mk
 
-# Unit tests: the real objects, all but main.c, and no Xen.
-UNIT      := $(patsubst %.c,$B/%,$(wildcard tests/unit/test_*.c))
-UNIT_WIRE := $(filter-out $B/src/main.o,$(WIRING))
-UNIT_FAKE := $(call obj,tests/lib/fake_*.c)
-TEST_C    := -iquote src -iquote src/virtio -iquote src/ioreq -iquote tests/lib
+# Unit tests link what they call and nothing else: everything but main.c is in
+# archives.  Above the seams of include/ fakes answer instead of src/ioreq;
+# the tests of src/ioreq itself (test_ioreq_*, fuzz_ioreq) get a fake Xen.
+UNIT     := $(patsubst %.c,$B/%,$(wildcard tests/unit/test_*.c))
+TEST_C   := -iquote src -iquote src/virtio -iquote src/ioreq -iquote src/backends/blk -iquote tests/lib
+TEST_A   := $B/wiring.a $(LIBS) $B/base.a
+TEST_L    = -Wl,--start-group $(TEST_A) -Wl,--end-group $(PKG_L) -lpthread
+fake      = $(wildcard $(patsubst %.o,%.c,tests/lib/$(if $(findstring _ioreq,$(1)),fake_xen.o,fake_seams.o)))
+fake_o    = $(patsubst %.c,$B/%.o,$(call fake,$(1)))
+fake_wrap := -Wl,--wrap=calloc,--wrap=mmap
+fake_l    = $(if $(findstring _ioreq,$(1)),$(fake_wrap))
 
 $B/tests/%.o: OUR_C += $(TEST_C)
+$B/wiring.a: $(filter-out $B/src/main.o,$(WIRING))
+$B/base.a: $(BASE_O)
+$B/wiring.a $B/base.a:
+	@echo "  AR    $@"; rm -f $@
+	$(Q)$(AR) rcs $@ $^
 
-# Above the seams of include/ the fakes answer instead of src/ioreq, except
-# in the tests of src/ioreq itself (test_ioreq_*), which get a fake Xen.
-$(UNIT): $B/%: $B/%.o $(UNIT_WIRE) $(UNIT_FAKE) $(LIBS) $(BASE_O)
+$(UNIT): $B/%: $B/%.o $(call obj,tests/lib/fake_*.c) $(TEST_A)
 	@echo "  LD    $@"
-	$(Q)$(CC) $(OUR_L) $(LDFLAGS) -o $@ $< \
-	  $(if $(findstring test_ioreq_,$@),$(filter-out %/fake_seams.o,$(UNIT_FAKE)),$(filter-out %/fake_xen.o,$(UNIT_FAKE)) $(filter-out %/domain.o,$(UNIT_WIRE))) \
-	  -Wl,--start-group $(UNIT_LIBS) $(LIBS) -Wl,--end-group $(BASE_O) $(PKG_L) -lcmocka -lpthread
+	$(Q)$(CC) $(OUR_L) $(LDFLAGS) $(call fake_l,$@) -o $@ $< $(call fake_o,$@) $(TEST_L) -lcmocka
 
 check-unit: $(UNIT)
 	$(Q)set -e; for t in $(UNIT); do echo "# $$t"; $$t; done
@@ -27,11 +34,10 @@ FUZZ_BIN  := $(FUZZ_T:%=$B/tests/fuzz/%)
 FUZZ_TIME ?= 60
 FUZZ_MAIN  = $(if $(FUZZ),,$B/tests/fuzz/replay.o)
 
-$(FUZZ_BIN): $B/%: $B/%.o $(UNIT_WIRE) $(UNIT_FAKE) $(LIBS) $(BASE_O) $(if $(FUZZ),,$B/tests/fuzz/replay.o)
+$(FUZZ_BIN): $B/%: $B/%.o $(call obj,tests/lib/fake_*.c) $(TEST_A) $(if $(FUZZ),,$B/tests/fuzz/replay.o)
 	@echo "  LD    $@"
-	$(Q)$(CC) $(OUR_L) $(if $(FUZZ),-fsanitize=fuzzer) $(LDFLAGS) -o $@ $< $(FUZZ_MAIN) \
-	  $(if $(findstring fuzz_ioreq,$@),$(filter-out %/fake_seams.o,$(UNIT_FAKE)),$(filter-out %/fake_xen.o,$(UNIT_FAKE)) $(filter-out %/domain.o,$(UNIT_WIRE))) \
-	  -Wl,--start-group $(LIBS) -Wl,--end-group $(BASE_O) $(PKG_L) -lpthread
+	$(Q)$(CC) $(OUR_L) $(if $(FUZZ),-fsanitize=fuzzer) $(LDFLAGS) $(call fake_l,$@) -o $@ $< $(FUZZ_MAIN) \
+	  $(call fake_o,$@) $(TEST_L)
 
 check-fuzz: $(FUZZ_BIN)
 	$(Q)set -e; for t in $(FUZZ_T); do echo "# $$t"; $B/tests/fuzz/$$t tests/fuzz/corpus/$${t#fuzz_}; done
@@ -67,7 +73,9 @@ test:
 	$(Q)$(MAKE) check-xen
 
 # Static checks and coverage.
-SPARSE_C := $(wildcard src/*.c src/*/*.c src/backends/*/*.c)
+# uring.c has neither wire structures nor guest pointers, and <liburing.h>
+# itself makes sparse complain.
+SPARSE_C := $(filter-out %/uring.c,$(wildcard src/*.c src/*/*.c src/backends/*/*.c))
 sparse:
 	$(Q)tests/need dev && sparse -Wno-decl -D_GNU_SOURCE -DXVD_VERSION='"$(VERSION)"' \
 	  -Iinclude $(PKG_C) $(SPARSE_C) 2>&1 | tee $(or $(TMPDIR),/tmp)/xvd-sparse.$$$$ ; \
@@ -78,7 +86,7 @@ lint:
 	$(Q)cppcheck --quiet --enable=warning,portability --inline-suppr --error-exitcode=1 \
 	  --suppress=missingInclude -D__x86_64__ -Iinclude src
 	$(Q)mandoc -T lint -W warning man/xen-virtiod.8
-	$(Q)codespell -L daa,ot include src tests man README.md HACKING.md
+	$(Q)codespell -q 3 -L nin,nd,inflight --skip "*corpus*" include src tests man README.md HACKING.md
 	$(Q)shellcheck $$(grep -rlE '^#!/bin/(ba)?sh' tests .ci)
 	@echo "  lint ok"
 
