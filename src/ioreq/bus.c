@@ -42,15 +42,17 @@ static uint64_t bus_access(struct io_bus *bus, enum io_space space,
 			   uint64_t val)
 {
 	struct io_region *r = bus_find(bus, space, addr);
-	uint64_t off;
+	uint64_t off, low;
 
 	if (!r || size > r->len - (addr - r->start))
 		return ~0ull;
 	off = addr - r->start;
 	if (size == 8) {
-		if (!write)
-			return r->read(r->dev, off, 4) |
+		if (!write) {
+			low = r->read(r->dev, off, 4);
+			return low |
 			       (uint64_t)r->read(r->dev, off + 4, 4) << 32;
+		}
 		r->write(r->dev, off, 4, (uint32_t)val);
 		r->write(r->dev, off + 4, 4, (uint32_t)(val >> 32));
 		return 0;
@@ -163,9 +165,9 @@ int io_region_add(struct io_bus *bus, struct io_region *region)
 
 	assert(!region->added && region->len);
 	for (r = bus->list[region->space]; r; r = r->next)
-		if (region->start < r->start + r->len &&
-		    r->start < region->start + region->len)
-			return -EEXIST;
+		if (region->start - r->start < r->len ||
+		    r->start - region->start < region->len)
+			return -EEXIST;	/* also where an end wraps to 0 */
 	e = bus_map(bus, region, true);
 	if (e < 0)
 		return e;

@@ -5,7 +5,10 @@
  * Payload, headers and tables are reached through a cache of chunks, 2 MiB
  * each, mapped when first needed.  Pages of a chunk that are not there (a
  * hole, a page that was ballooned out) are marked and tried again when they
- * are asked for: the guest may have filled them since.
+ * are asked for: the guest may have filled them since.  If so, the chunk is
+ * mapped once more, and found before the older mapping of it, which stays
+ * until the cache goes.  It is not mended page by page: that would cost a
+ * mapping of the kernel's for each, and a process may have only 65530.
  *
  *	gm->cur ----> cache { users, chunks, hash }	new requests come here
  *	gm->retired -> cache -> cache ...		in use by older ones
@@ -105,33 +108,6 @@ static int chunk_map(struct guest_mem *gm, struct chunk *c, uint64_t index)
 	return 0;
 }
 
-/* A page was not there; is it now?  Maps it into its place. */
-static int chunk_map_page(struct guest_mem *gm, struct chunk *c,
-			  unsigned int page)
-{
-	xen_pfn_t pfn = (c->index << (CHUNK_SHIFT - XC_PAGE_SHIFT)) + page;
-	void *want = c->va + (size_t)page * GUEST_PAGE_SIZE;
-	int err = 0;
-	void *va;
-
-	va = xenforeignmemory_map2(gm->fmem, gm->domid, want,
-				   PROT_READ | PROT_WRITE, MAP_FIXED, 1, &pfn,
-				   &err);
-	if (!va || err) {
-		/*
-		 * A failed attempt may have left nothing mapped there, which
-		 * somebody else's mmap() must not fill.
-		 */
-		if (mmap(want, GUEST_PAGE_SIZE, PROT_NONE, MAP_FIXED |
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
-			return -errno;
-		return -EFAULT;
-	}
-	chunk_mark(c, page);
-	TRACE(gmem_map, pfn << XC_PAGE_SHIFT, 1, 1);
-	return 0;
-}
-
 /* Caches. */
 
 static struct guest_hold *cache_new(struct guest_mem *gm)
@@ -222,18 +198,18 @@ static struct chunk *cache_find(struct guest_hold *cache, uint64_t index)
 	return i ? &cache->chunk[i - 1] : NULL;
 }
 
-/* The chunk, mapped if need be; NULL if it cannot be. */
-static struct chunk *cache_get(struct guest_mem *gm, struct guest_hold *cache,
-			       uint64_t index)
+/* Maps the chunk as it is now; what is there of it is found first. */
+static int cache_add(struct guest_mem *gm, struct guest_hold *cache,
+		     uint64_t index, struct chunk **ret)
 {
 	uint16_t *bucket = &cache->bucket[index % CACHE_BUCKETS];
-	struct chunk *c = cache_find(cache, index);
+	struct chunk *c = &cache->chunk[cache->count];
 	int r;
 
-	if (c)
-		return c;
-	assert(cache->count < CACHE_CHUNKS);	/* the callers saw to it */
-	c = &cache->chunk[cache->count];
+	if (gm->total == TOTAL_CHUNKS)
+		trash_empty(gm);
+	if (gm->total == TOTAL_CHUNKS || cache->count == CACHE_CHUNKS)
+		return -E2BIG;
 	r = chunk_map(gm, c, index);
 	if (r < 0) {
 		if (log_limit_ok(&gm->limit, "guest memory"))
@@ -241,39 +217,66 @@ static struct chunk *cache_get(struct guest_mem *gm, struct guest_hold *cache,
 				 gm->domid,
 				 (unsigned long long)index << CHUNK_SHIFT,
 				 strerror(-r));
-		return NULL;
+		return r;
 	}
 	cache->count++;
 	gm->total++;
 	c->next = *bucket;
 	*bucket = (uint16_t)cache->count;
-	return c;
+	*ret = c;
+	return 0;
+}
+
+/* A page was not there; is it now?  Then the chunk is mapped again. */
+static int cache_renew(struct guest_mem *gm, struct guest_hold *cache,
+		       unsigned int page, struct chunk **c)
+{
+	uint64_t index = (*c)->index;
+	struct guest_map probe;
+	int r;
+
+	r = guest_mem_map(gm, (index << CHUNK_SHIFT) +
+			  (uint64_t)page * GUEST_PAGE_SIZE, 1, &probe);
+	if (r < 0)
+		return r;
+	guest_mem_unmap(gm, &probe);
+	return cache_add(gm, cache, index, c);
 }
 
 /*
  * Where is @addr, and how many of @len bytes follow in the same chunk?
- * Return: NULL if a page of them is not there.
+ * Return: 0; -EFAULT if a page of them is not there; -E2BIG if there is no
+ * room for one more chunk; another negative errno if mapping it failed.
  */
-static char *cache_at(struct guest_mem *gm, struct guest_hold *cache,
-		      uint64_t addr, size_t len, size_t *ret_len)
+static int cache_at(struct guest_mem *gm, struct guest_hold *cache,
+		    uint64_t addr, size_t len, char **ret, size_t *ret_len)
 {
-	struct chunk *c = cache_get(gm, cache, addr >> CHUNK_SHIFT);
+	struct chunk *c = cache_find(cache, addr >> CHUNK_SHIFT);
 	uint64_t off = addr & (CHUNK_BYTES - 1);
 	unsigned int page, last;
+	bool old = c;
+	int r = 0;
 
-	if (!c)
-		return NULL;
+	if (!old)
+		r = cache_add(gm, cache, addr >> CHUNK_SHIFT, &c);
+	if (r < 0)
+		return r;
 	len = (size_t)MIN((uint64_t)len, CHUNK_BYTES - off);
-	if (c->good != CHUNK_PAGES) {
-		last = (unsigned int)((off + len - 1) / GUEST_PAGE_SIZE);
-		for (page = (unsigned int)(off / GUEST_PAGE_SIZE);
-		     page <= last; page++)
-			if (!chunk_has(c, page) &&
-			    chunk_map_page(gm, c, page) < 0)
-				return NULL;
+	last = (unsigned int)((off + len - 1) / GUEST_PAGE_SIZE);
+	page = (unsigned int)(off / GUEST_PAGE_SIZE);
+	for (; c->good != CHUNK_PAGES && page <= last; page++) {
+		if (chunk_has(c, page))
+			continue;
+		r = old ? cache_renew(gm, cache, page, &c) : -EFAULT;
+		if (r < 0)
+			return r;
+		if (!chunk_has(c, page))
+			return -EFAULT;		/* gone again */
+		old = false;
 	}
+	*ret = c->va + off;
 	*ret_len = len;
-	return c->va + off;
+	return 0;
 }
 
 /* Grants are not served yet, and no address may wrap. */
@@ -337,30 +340,55 @@ unsigned int guest_mem_epoch(const struct guest_mem *gm)
 
 /* guest_mem.h: copies. */
 
+static int copy_cached(struct guest_mem *gm, uint64_t addr, size_t len,
+		       char **ret, size_t *ret_len)
+{
+	struct guest_hold *cache = cache_current(gm);
+
+	if (!cache)
+		return -ENOMEM;
+	return cache_at(gm, cache, addr, len, ret, ret_len);
+}
+
+/* @alone: what to unmap after the copy. */
+static int copy_at(struct guest_mem *gm, uint64_t addr, size_t len,
+		   struct guest_map *alone, char **ret, size_t *ret_len)
+{
+	int r = copy_cached(gm, addr, len, ret, ret_len);
+
+	if (r == -E2BIG) {
+		cache_retire(gm);
+		r = copy_cached(gm, addr, len, ret, ret_len);
+	}
+	if (r == 0 || r == -EFAULT)
+		return r;
+	/* Requests hold all that may be mapped.  One page, then, for now. */
+	len = MIN(len, (size_t)(GUEST_PAGE_SIZE - addr % GUEST_PAGE_SIZE));
+	r = guest_mem_map(gm, addr, len, alone);
+	if (r < 0)
+		return r;
+	*ret = (char __force *)alone->base;
+	*ret_len = len;
+	return 0;
+}
+
 static int guest_mem_copy(struct guest_mem *gm, char *buf, uint64_t addr,
 			  size_t len, bool write)
 {
-	struct guest_hold *cache;
+	struct guest_map alone = { 0 };
 	size_t n;
 	char *p;
 
 	if (!addr_ok(addr, len))
 		return -EFAULT;
 	for (; len; len -= n, addr += n, buf += n) {
-		cache = cache_current(gm);
-		if (cache && cache->count == CACHE_CHUNKS) {
-			cache_retire(gm);
-			cache = cache_current(gm);
-		}
-		if (!cache)
-			return -EFAULT;
-		p = cache_at(gm, cache, addr, len, &n);
-		if (!p)
+		if (copy_at(gm, addr, len, &alone, &p, &n) < 0)
 			return -EFAULT;
 		if (write)
 			memcpy(p, buf, n);
 		else
 			memcpy(buf, p, n);
+		guest_mem_unmap(gm, &alone);
 	}
 	return 0;
 }
@@ -410,18 +438,15 @@ int guest_mem_iov(struct guest_mem *gm, struct guest_hold *hold,
 		  size_t *ret_len)
 {
 	size_t n, done = 0;
-	int count = 0;
+	int r, count = 0;
 	char *p;
 
 	if (!addr_ok(addr, len))
 		return -EFAULT;
 	while (done < len && count < max) {
-		if (hold->count == CACHE_CHUNKS &&
-		    !cache_find(hold, (addr + done) >> CHUNK_SHIFT))
-			return -E2BIG;
-		p = cache_at(gm, hold, addr + done, len - done, &n);
-		if (!p)
-			return -EFAULT;
+		r = cache_at(gm, hold, addr + done, len - done, &p, &n);
+		if (r < 0)
+			return r == -E2BIG ? r : -EFAULT;
 		iov[count++] = (struct iovec){ .iov_base = p, .iov_len = n };
 		done += n;
 	}
