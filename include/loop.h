@@ -60,7 +60,8 @@ struct loop_work {
 void loop_defer(struct loop *loop, struct loop_work *work);
 void loop_defer_cancel(struct loop_work *work);
 
-/* Milliseconds of CLOCK_MONOTONIC. */
+/* CLOCK_MONOTONIC. */
 uint64_t loop_now_ms(void);
+uint64_t loop_now_ns(void);
 
 #endif

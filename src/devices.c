@@ -208,6 +208,7 @@ int device_attach(struct device *dev, const struct device_env *env,
 		.gm	= domain_mem(env->dom),
 		.state	= env->state,
 		.name	= dev->name,
+		.kick_ns = domain_kick_ns(env->dom),
 	};
 	struct virtio_pci_env pci_env = {
 		.bus	= domain_bus(env->dom),

@@ -43,4 +43,10 @@ struct io_bus *domain_bus(struct domain *dom);
 struct irq *domain_irq(struct domain *dom);
 struct guest_mem *domain_mem(struct domain *dom);
 
+/*
+ * What a doorbell costs on this machine, in nanoseconds, measured when the
+ * domain was opened: the vCPU's way to us and back.
+ */
+uint64_t domain_kick_ns(const struct domain *dom);
+
 #endif

@@ -21,6 +21,7 @@ void vdev_init(struct vdev *vdev, const struct vdev_env *env)
 	vdev->st = &env->state->vdev;
 	vdev->gm = env->gm;
 	vdev->loop = env->loop;
+	vdev->kick_ns = env->kick_ns;
 	snprintf(vdev->name, sizeof(vdev->name), "%s", env->name);
 	vdev->features |= 1ull << VIRTIO_F_VERSION_1 |
 			  1ull << VIRTIO_F_ACCESS_PLATFORM |
@@ -159,8 +160,10 @@ static void vdev_driver_ok(struct vdev *vdev)
 {
 	unsigned int i;
 
-	log_info("%s: the driver is ready, features %#llx", vdev->name,
-		 (unsigned long long)vdev->st->driver_features);
+	if (log_limit_ok(&vdev->limit, vdev->name))
+		log_info("%s: the driver is ready, features %#llx",
+			 vdev->name,
+			 (unsigned long long)vdev->st->driver_features);
 	if (vdev->ops->start)
 		vdev->ops->start(vdev);
 	for (i = 0; i < vdev->nqueues; i++)
@@ -265,8 +268,10 @@ void vdev_set_dma(struct vdev *vdev, bool on)
 	if (vdev->dma_ok == on)
 		return;
 	vdev->dma_ok = on;
-	for (i = 0; on && i < vdev->nqueues; i++)
+	for (i = 0; on && i < vdev->nqueues; i++) {
 		vdev_kick(vdev, i);
+		vq_flush_later(&vdev->vq[i]);	/* what waited for this */
+	}
 }
 
 void vdev_drain(struct vdev *vdev)

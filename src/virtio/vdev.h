@@ -76,6 +76,8 @@ struct vdev {
 	uint16_t		queue_size;	/* the most, and the default */
 	bool			dma_ok;		/* bus master is on */
 	bool			draining;	/* nothing new is taken */
+	uint64_t		kick_ns;	/* the cost of a kick, about;
+						 * 0: never linger */
 	struct vq		vq[STATE_MAX_QUEUES];
 
 	char			name[32];	/* "d12 vblk0" */
@@ -92,6 +94,7 @@ struct vdev_env {
 	struct guest_mem	*gm;
 	struct fn_state		*state;
 	const char		*name;
+	uint64_t		kick_ns;
 };
 
 /* ops, features, config_len, nqueues and queue_size are set by the caller. */

@@ -524,16 +524,17 @@ static bool vblk_take_chains(struct vblk *b, struct vq *vq, int *budget)
 static void vblk_run(struct vdev *vdev, struct vq *vq)
 {
 	struct vblk *b = vblk_of(vdev);
-	int budget = VBLK_BATCH;
+	int budget = VBLK_BATCH, before;
 	bool empty;
 
 	vblk_release_held(b);
 	vq_quiet(vq);
 	do {
+		before = budget;
 		empty = vblk_take_chains(b, vq, &budget);
 		vblk_kick(b);
 		vq_flush(vq);
-	} while (empty && vq_wait(vq));
+	} while (empty && !vq_linger(vq, budget != before) && vq_wait(vq));
 }
 
 /* Answers those of @list that belong to a queue being reset. */

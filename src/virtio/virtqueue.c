@@ -19,6 +19,13 @@
 _Static_assert(sizeof(struct vring_desc) == 16, "2.7.5");
 _Static_assert(VQ_MAX_SEGS <= UINT16_MAX, "nout and nin");
 
+/*
+ * Lingering has to earn its keep: a find is worth two tries in vain.  While
+ * it does not, it is tried once in so many times, since guests change.
+ */
+#define LINGER_HITS_MAX		16u
+#define LINGER_TRY_AGAIN	64u
+
 /* The avail and used rings as arrays of 16 bits; see the header. */
 enum {
 	RING_FLAGS = 0,
@@ -71,7 +78,10 @@ static void vq_kick_fn(struct loop_work *work)
 
 static void vq_flush_fn(struct loop_work *work)
 {
-	vq_flush(container_of(work, struct vq, flush_work));
+	struct vq *vq = container_of(work, struct vq, flush_work);
+
+	if (vq->vdev->dma_ok)	/* else when it is on again */
+		vq_flush(vq);
 }
 
 void vq_init(struct vq *vq, struct vdev *vdev, struct vq_state *st,
@@ -193,6 +203,10 @@ static int vq_chain_add(struct vq *vq, struct vq_chain *c,
 				   vq->index, c->head);
 	if (!seg.len)
 		return 0;
+	if (seg.addr + (seg.len - 1) < seg.addr)
+		return vdev_broken(vq->vdev, "queue %u, head %u: %u bytes at %#llx",
+				   vq->index, c->head, seg.len,
+				   (unsigned long long)seg.addr);
 	if (c->nout + c->nin == VQ_MAX_SEGS)
 		return vdev_broken(vq->vdev, "queue %u, head %u: more than %u descriptors",
 				   vq->index, c->head, VQ_MAX_SEGS);
@@ -382,6 +396,40 @@ void vq_quiet(struct vq *vq)
 	/* With event index, a stale avail_event does the same. */
 	if (!vq->event_idx && vq_ready(vq))
 		guest_store16(vq_used(vq, RING_FLAGS), VRING_USED_F_NO_NOTIFY);
+}
+
+/* A new stretch of lingering begins; is it likely to be of use? */
+static bool vq_linger_start(struct vq *vq)
+{
+	if (!vq->linger_hits && ++vq->linger_skipped < LINGER_TRY_AGAIN)
+		return false;
+	vq->linger_skipped = 0;
+	vq->linger_until = loop_now_ns() + vq->vdev->kick_ns;
+	return true;
+}
+
+bool vq_linger(struct vq *vq, bool took)
+{
+	if (!vq->vdev->kick_ns || vq->dead)
+		return false;
+	if (took) {
+		if (vq->linger_until)
+			vq->linger_hits = MIN(vq->linger_hits + 2,
+					      LINGER_HITS_MAX);
+		if (!vq_linger_start(vq)) {
+			vq->linger_until = 0;
+			return false;
+		}
+	} else if (!vq->linger_until) {
+		return false;
+	} else if (loop_now_ns() >= vq->linger_until) {
+		vq->linger_until = 0;
+		if (vq->linger_hits)
+			vq->linger_hits--;
+		return false;
+	}
+	loop_defer(vq->vdev->loop, &vq->kick_work);
+	return true;
 }
 
 bool vq_wait(struct vq *vq)

@@ -51,6 +51,11 @@ struct vq {
 	unsigned int		epoch;		/* of the maps */
 	uint16_t		published;	/* used.idx as the guest sees */
 
+	/* Polling, see vq_linger(). */
+	uint64_t		linger_until;	/* ns; 0: not lingering */
+	unsigned int		linger_hits;	/* 0 to LINGER_HITS_MAX */
+	unsigned int		linger_skipped;
+
 	struct loop_work	kick_work;
 	struct loop_work	flush_work;
 };
@@ -111,6 +116,20 @@ void vq_flush_later(struct vq *vq);
 
 /* No kicks, please: we are looking at the ring anyway. */
 void vq_quiet(struct vq *vq);
+
+/*
+ * The ring was found empty; @took: after something had been taken from it.
+ * Is it worth to look again a little later, rather than to ask for a kick?
+ *
+ * A kick is dear: the vCPU stands still while Xen, dom0 and we are woken one
+ * after the other.  So after each find we go on looking for about as long as
+ * a kick costs on this machine (vdev->kick_ns), and only while that tends to
+ * succeed.  One look is one turn of the loop, so nobody else waits for us.
+ *
+ * Return: true if the queue is to be run again in the next turn, which is
+ * seen to, and vq_wait() is not to be called.
+ */
+bool vq_linger(struct vq *vq, bool took);
 
 /*
  * Kick us from now on.  Return: true if something arrived meanwhile, which
