@@ -57,8 +57,9 @@ static int background_fork(struct background *bg)
 	return setsid() < 0 ? -errno : 0;
 }
 
-static int background_write_pid(const char *path)
+static int background_write_pid(const char *path, char **ret)
 {
+	struct stat st;
 	char text[16];
 	int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC |
@@ -67,10 +68,18 @@ static int background_write_pid(const char *path)
 
 	if (fd < 0)
 		return -errno;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return -EINVAL;		/* /dev/null must not be removed */
+	}
 	if (write(fd, text, (size_t)n) != n)
 		r = errno ? -errno : -EIO;
 	if (close(fd) < 0 && !r)
 		r = -errno;
+	if (!r) {
+		*ret = realpath(path, NULL);	/* we leave this directory */
+		r = *ret ? 0 : -errno;
+	}
 	if (r < 0)
 		(void)unlink(path);	/* it is of no use half-written */
 	return r;
@@ -88,14 +97,12 @@ int background_begin(struct background *bg, bool on, const char *pidfile,
 	}
 	if (!pidfile)
 		return 0;
-	r = background_write_pid(pidfile);
-	if (r < 0) {
+	r = background_write_pid(pidfile, &bg->pidfile);
+	if (r < 0)
 		snprintf(why, why_len, "cannot write --pidfile '%s': %s",
-			 pidfile, strerror(-r));
-		return r;
-	}
-	bg->pidfile = pidfile;
-	return 0;
+			 pidfile, r == -EINVAL ? "not a regular file" :
+			 strerror(-r));
+	return r;
 }
 
 int background_ready(struct background *bg, char *why, size_t why_len)
@@ -114,15 +121,18 @@ int background_ready(struct background *bg, char *why, size_t why_len)
 			close(fd);
 		return -EIO;
 	}
+	if (write(bg->ready_fd, "", 1) != 1) {
+		snprintf(why, why_len, "whoever started us is gone: not going on");
+		close(fd);
+		return -EPIPE;
+	}
+	close(bg->ready_fd);
+	bg->ready_fd = -1;
 	if (fstat(STDERR_FILENO, &st) < 0 || !S_ISREG(st.st_mode)) {
 		log_use_syslog();
 		(void)dup2(fd, STDERR_FILENO);	/* as open as it was */
 	}
 	close(fd);
-	if (write(bg->ready_fd, "", 1) != 1)
-		log_warn("whoever started us has not waited");
-	close(bg->ready_fd);
-	bg->ready_fd = -1;
 	return 0;
 }
 
@@ -130,5 +140,6 @@ void background_end(struct background *bg)
 {
 	if (bg->pidfile)
 		(void)unlink(bg->pidfile);	/* gone is gone */
+	free(bg->pidfile);
 	bg->pidfile = NULL;
 }

@@ -499,6 +499,34 @@ static bool slot_is_used(const struct devspec *specs, size_t count,
 	return false;
 }
 
+static bool devfn_is_used(const struct devspec *specs, size_t count,
+			  unsigned int devfn)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (specs[i].devfn == devfn)
+			return true;
+	return false;
+}
+
+/* Guests look for functions 1 to 7 only where they find a function 0. */
+static int check_functions(const struct why *why, const struct devspec *specs,
+			   size_t count)
+{
+	unsigned int slot;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		slot = specs[i].devfn >> 3;
+		if (!devfn_is_used(specs, count, slot << 3))
+			return refuse(why, "bdf='00:%02x.%x': no guest finds "
+				      "it without a device at 00:%02x.0", slot,
+				      specs[i].devfn & 7, slot);
+	}
+	return 0;
+}
+
 int devspec_assign(struct devspec *specs, size_t count,
 		   char *why_text, size_t why_len)
 {
@@ -530,5 +558,5 @@ int devspec_assign(struct devspec *specs, size_t count,
 		}
 		specs[i].devfn = (uint8_t)(slot++ << 3);
 	}
-	return 0;
+	return check_functions(&why, specs, count);
 }

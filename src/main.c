@@ -35,6 +35,7 @@ struct guest {
 	struct domctl		*dc;
 	uint32_t		domid;
 	bool			pvh;
+	bool			gone;
 	char			name[NAME_LEN];
 	struct claim		**claims;
 	struct device		**devices;
@@ -139,7 +140,9 @@ static void guest_released(void *arg)
 			 g->domid, strerror(-r));
 		return;
 	}
-	log_info("d%u: the guest is gone", g->domid);
+	if (!g->gone)
+		log_info("d%u: the guest is gone", g->domid);
+	g->gone = true;
 	worker_stop(g->worker, true);
 }
 
@@ -226,6 +229,15 @@ static int guest_serve(struct guest *g, struct background *bg)
 		worker_abandon(g->worker);
 		background_end(bg);
 		_exit(EXIT_FAILURE);	/* memory is still lent to a disk */
+	}
+	if (g->gone) {
+		/*
+		 * Nobody sees the order in which things go, and a whole
+		 * address space is unmapped far faster than its pieces, for
+		 * whose pages Xen is waiting.
+		 */
+		background_end(bg);
+		exit(EXIT_SUCCESS);
 	}
 	guest_end(g);
 	return EXIT_SUCCESS;

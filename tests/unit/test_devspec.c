@@ -366,7 +366,7 @@ static void test_long(void **state)
 static void test_assign(void **state)
 {
 	struct devspec s[4] = {
-		[1] = { .bdf_given = true, .devfn = DEVFN(0x18, 3) },
+		[1] = { .bdf_given = true, .devfn = DEVFN(0x18, 0) },
 		[3] = { .bdf_given = true, .devfn = DEVFN(0x1a, 0) },
 	};
 	char why[256] = "";
@@ -376,7 +376,7 @@ static void test_assign(void **state)
 	assert_int_equal(devspec_assign(s, 4, why, sizeof(why)), 0);
 	assert_string_equal(why, "");
 	assert_int_equal(s[0].devfn, DEVFN(0x19, 0));
-	assert_int_equal(s[1].devfn, DEVFN(0x18, 3));
+	assert_int_equal(s[1].devfn, DEVFN(0x18, 0));
 	assert_int_equal(s[2].devfn, DEVFN(0x1b, 0));
 	assert_int_equal(s[3].devfn, DEVFN(0x1a, 0));
 }
@@ -395,6 +395,21 @@ static void test_assign_twice(void **state)
 	assert_string_equal(why, "bdf='00:18.1': devices 3 and 4 cannot both "
 			    "be there");
 	assert_int_equal(devspec_assign(s, 3, why, sizeof(why)), 0);
+}
+
+static void test_assign_functions(void **state)
+{
+	struct devspec s[2] = {
+		{ .bdf_given = true, .devfn = 0x19 << 3 | 1 },
+		{ .bdf_given = true, .devfn = 0x19 << 3 },
+	};
+	char why[256];
+
+	(void)state;
+	assert_int_equal(devspec_assign(s, 2, why, sizeof(why)), 0);
+	assert_int_equal(devspec_assign(s, 1, why, sizeof(why)), -EINVAL);
+	assert_string_equal(why, "bdf='00:19.1': no guest finds it without a "
+			    "device at 00:19.0");
 }
 
 static void test_assign_full(void **state)
@@ -428,6 +443,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_long),
 	cmocka_unit_test(test_assign),
 	cmocka_unit_test(test_assign_twice),
+	cmocka_unit_test(test_assign_functions),
 	cmocka_unit_test(test_assign_full),
 };
 
