@@ -6,6 +6,7 @@
  *   ioreq(vcpu, type, addr, size, dir)	one request taken from the shared page
  *   vq_kick(domid, bdf, queue)		the guest rang the doorbell
  *   vq_pop(queue, head, out, in)	a chain was taken; bytes each way
+ *   vq_unpop(queue, head)		it was put back, unused
  *   vq_push(queue, head, len)		a chain was given back
  *   vq_interrupt(queue)		the driver is to be told
  *   blk_submit(req, op, offset, bytes)	handed to the backend

@@ -153,7 +153,9 @@ static bool vdev_features_ok(const struct vdev *vdev)
 {
 	uint64_t want = vdev->st->driver_features;
 
-	return !(want & ~vdev->features) && vdev_has(vdev, VIRTIO_F_VERSION_1);
+	return !(want & ~vdev->features) &&
+	       vdev_has(vdev, VIRTIO_F_VERSION_1) &&
+	       (!vdev->ops->features_ok || vdev->ops->features_ok(vdev));
 }
 
 static void vdev_driver_ok(struct vdev *vdev)
@@ -255,8 +257,8 @@ void vdev_kick(struct vdev *vdev, unsigned int index)
 
 void vdev_queue_run(struct vdev *vdev, struct vq *vq)
 {
-	if (!vdev_is_running(vdev) || !vdev->dma_ok || vdev->draining ||
-	    !vq->st->enabled || vq->dead)
+	if (!vdev_is_running(vdev) || !vdev->dma_ok || !vq->st->enabled ||
+	    vq->dead)
 		return;
 	vdev->ops->run(vdev, vq);
 }

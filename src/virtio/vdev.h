@@ -44,6 +44,12 @@ struct vdev_ops {
 	void (*config_write)(struct vdev *vdev, unsigned int off,
 			     const void *buf, unsigned int len);
 
+	/*
+	 * Optional: the driver wants driver_features, all of them offered; do
+	 * they go together?
+	 */
+	bool (*features_ok)(const struct vdev *vdev);
+
 	/* Optional: features are final, the driver is about to start. */
 	void (*start)(struct vdev *vdev);
 

@@ -290,15 +290,20 @@ static void vblk_next(struct vblk_req *req)
 		vblk_fail(req, vblk_status(r));
 }
 
-/* DMA memory came free: on with those who wait for it. */
+/*
+ * DMA memory came free: on with those who wait for it, until one has to wait
+ * again.  Those that fail make way: no completion would come for the others.
+ */
 static void vblk_retry(struct vblk *b)
 {
-	struct vblk_req *req = TAILQ_FIRST(&b->waiting);
+	struct vblk_req *req;
 
-	if (!req)
-		return;
-	TAILQ_REMOVE(&b->waiting, req, link);
-	vblk_next(req);
+	while (b->vdev.dma_ok && (req = TAILQ_FIRST(&b->waiting))) {
+		TAILQ_REMOVE(&b->waiting, req, link);
+		vblk_next(req);
+		if (req == TAILQ_LAST(&b->waiting, vblk_list))
+			break;
+	}
 }
 
 /* The backend has answered, and the guest may be told. */
@@ -427,7 +432,7 @@ static void vblk_start_ranges(struct vblk_req *req, unsigned int feature,
 static void vblk_start(struct vblk_req *req)
 {
 	struct vq_chain *c = &req->chain;
-	const struct dma_seg *last = &c->seg[c->nout + c->nin - 1];
+	const struct dma_seg *last;
 	struct virtio_blk_outhdr hdr;
 	uint64_t bytes, sector;
 
@@ -444,6 +449,7 @@ static void vblk_start(struct vblk_req *req)
 		vblk_finish(req, VIRTIO_BLK_S_IOERR);
 		return;
 	}
+	last = &c->seg[c->nout + c->nin - 1];
 	req->status_addr = last->addr + last->len - 1;
 	if (vblk_take(req, &hdr, sizeof(hdr)) < 0) {
 		vdev_broken(&req->blk->vdev, "queue %u, head %u: the header is not in memory",
@@ -528,6 +534,7 @@ static void vblk_run(struct vdev *vdev, struct vq *vq)
 	bool empty;
 
 	vblk_release_held(b);
+	vblk_retry(b);		/* nobody may, while bus mastering is off */
 	vq_quiet(vq);
 	do {
 		before = budget;

@@ -303,7 +303,7 @@ int vq_pop(struct vq *vq, struct vq_chain *ret)
 	uint16_t idx, head;
 	int r;
 
-	if (!vq_ready(vq))
+	if (vq->vdev->draining || !vq_ready(vq))
 		return 0;
 	idx = guest_load16(vq_avail(vq, RING_IDX));
 	if (idx == st->last_avail)
@@ -329,6 +329,17 @@ int vq_pop(struct vq *vq, struct vq_chain *ret)
 	vq_inflight_flip(vq, head);
 	TRACE(vq_pop, vq->index, head, ret->out_bytes, ret->in_bytes);
 	return 1;
+}
+
+void vq_unpop(struct vq *vq, uint16_t head)
+{
+	struct vq_state *st = vq->st;
+
+	assert(head < STATE_MAX_RING && vq_inflight_test(vq, head));
+	vq_inflight_flip(vq, head);
+	st->inflight_count--;
+	st->last_avail--;
+	TRACE(vq_unpop, vq->index, head);
 }
 
 void vq_push(struct vq *vq, uint16_t head, uint32_t len)
@@ -434,7 +445,7 @@ bool vq_linger(struct vq *vq, bool took)
 
 bool vq_wait(struct vq *vq)
 {
-	if (!vq_ready(vq))
+	if (vq->vdev->draining || !vq_ready(vq))
 		return false;
 	if (vq->event_idx)
 		guest_store16(vq_avail_event(vq), vq->st->last_avail);

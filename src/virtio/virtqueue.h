@@ -103,8 +103,15 @@ void vq_unmap(struct vq *vq);
 int vq_pop(struct vq *vq, struct vq_chain *ret);
 
 /*
+ * Puts a chain back as if it had never been taken: only what was popped last,
+ * and before anything else is done with the queue but vq_wait().  Several are
+ * put back in reverse order.
+ */
+void vq_unpop(struct vq *vq, uint16_t head);
+
+/*
  * Gives a chain back, @len bytes of its writable part being written.  To be
- * called exactly once for each vq_pop(), in any order.
+ * called exactly once for each vq_pop() that stands, in any order.
  */
 void vq_push(struct vq *vq, uint16_t head, uint32_t len);
 
