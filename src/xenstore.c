@@ -85,7 +85,7 @@ int xenstore_find(struct xenstore *xs, const char *who, uint32_t *ret)
 		if (parse_domid(list[i], &domid) < 0)
 			continue;
 		xenstore_name(xs, domid, name, sizeof(name));
-		if (strcmp(name, who) == 0) {
+		if (*name && strcmp(name, who) == 0) {
 			match = domid;
 			found++;
 		}
