@@ -16,7 +16,7 @@
 
 struct background {
 	int		ready_fd;	/* to the parent; -1: in front */
-	const char	*pidfile;	/* written; NULL: none */
+	char		*pidfile;	/* written, absolute; NULL: none */
 };
 
 #define BACKGROUND_INIT		{ .ready_fd = -1 }
