@@ -130,7 +130,7 @@ struct toy *toy_new(const struct toy_conf *conf)
 		toy_die("no memory");
 	if (!conf)
 		conf = &none;
-	/* A daemon's claim on a slot is the machine's: tests run in parallel. */
+	/* A daemon claims slots machine-wide, and tests run in parallel. */
 	domid = conf->domid ? conf->domid : 1 + (uint32_t)getpid() % 32000;
 	low = (conf->low_mb ? conf->low_mb : 32) << 8;
 	high = conf->high_mb << 8;
@@ -284,36 +284,83 @@ static void toy_listen(struct toy_proc *p, struct sockaddr_un *ret)
 		toy_die("notify socket: %m");
 }
 
-static void toy_setenv_default(const char *name, const char *extra)
+/*
+ * The environment of a daemon: ours, with some of it replaced.  It is made
+ * before fork(), because with other threads about the child may only make
+ * plain system calls.
+ */
+struct toy_env {
+	char	*var[256];
+	int	n;
+};
+
+static void toy_env_set(struct toy_env *e, const char *name,
+			const char *value)
+{
+	size_t len = strlen(name);
+	int i;
+
+	for (i = 0; i < e->n; i++)
+		if (!strncmp(e->var[i], name, len) && e->var[i][len] == '=')
+			break;
+	if (i == 255)
+		toy_die("too large an environment");
+	if (i == e->n)
+		e->var[++e->n] = NULL;
+	else
+		free(e->var[i]);
+	if (asprintf(&e->var[i], "%s=%s", name, value) < 0)
+		toy_die("no memory");
+}
+
+static void toy_env_add(struct toy_env *e, const char *name,
+			const char *more)
 {
 	const char *old = getenv(name);
 	char buf[512];
 
 	snprintf(buf, sizeof(buf), "%s%s%s", old ? old : "", old ? ":" : "",
-		 extra);
-	setenv(name, buf, 1);
+		 more);
+	toy_env_set(e, name, buf);
+}
+
+static void toy_env_make(struct toy *t, const char *notify,
+			 struct toy_env *ret)
+{
+	const char *lib = getenv("XEN_STANDIN");
+
+	for (ret->n = 0; environ[ret->n] && ret->n < 200; ret->n++)
+		ret->var[ret->n] = strdup(environ[ret->n]);
+	ret->var[ret->n] = NULL;
+	toy_env_set(ret, "LD_LIBRARY_PATH", lib ? lib : "build/standin");
+	toy_env_set(ret, HYP_ENV, t->dir);
+	toy_env_set(ret, "NOTIFY_SOCKET", notify);
+	/* A sanitizer's complaint must not look like exit 1. */
+	toy_env_add(ret, "ASAN_OPTIONS", "exitcode=99");
+	toy_env_add(ret, "LSAN_OPTIONS", "exitcode=99");
+	toy_env_add(ret, "UBSAN_OPTIONS", "exitcode=99:print_stacktrace=1");
+}
+
+static void toy_env_free(struct toy_env *e)
+{
+	while (e->n)
+		free(e->var[--e->n]);
 }
 
 static void __attribute__((noreturn))
-toy_exec(struct toy *t, const char *log, const char *notify,
+toy_exec(const char *log, const struct toy_env *env,
 	 const char *const argv[])
 {
-	const char *lib = getenv("XEN_STANDIN");
+	static const char why[] = "toy: cannot execute it\n";
 	int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0666);
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_DFL);
 	dup2(fd, 1);
 	dup2(fd, 2);
-	setenv("LD_LIBRARY_PATH", lib ? lib : "build/standin", 1);
-	setenv(HYP_ENV, t->dir, 1);
-	setenv("NOTIFY_SOCKET", notify, 1);
-	/* A sanitizer's complaint must not look like exit 1. */
-	toy_setenv_default("ASAN_OPTIONS", "exitcode=99");
-	toy_setenv_default("LSAN_OPTIONS", "exitcode=99");
-	toy_setenv_default("UBSAN_OPTIONS", "exitcode=99:print_stacktrace=1");
-	execv(argv[0], (char *const *)argv);
-	dprintf(2, "exec %s: %m\n", argv[0]);
+	execve(argv[0], (char *const *)argv, env->var);
+	if (write(2, why, sizeof(why) - 1) < 0)
+		_exit(126);
 	_exit(127);
 }
 
@@ -335,15 +382,17 @@ struct toy_proc *toy_spawnv(struct toy *t, const char *const argv[])
 {
 	struct toy_proc *p = toy_proc_new(t);
 	struct sockaddr_un notify;
+	struct toy_env env;
 
 	snprintf(p->log, sizeof(p->log), "%s/log.%d", t->dir, t->nr_procs);
 	toy_listen(p, &notify);
-	fflush(NULL);
+	toy_env_make(t, notify.sun_path, &env);
 	p->pid = fork();
 	if (p->pid < 0)
 		toy_die("fork: %m");
 	if (!p->pid)
-		toy_exec(t, p->log, notify.sun_path, argv);
+		toy_exec(p->log, &env, argv);
+	toy_env_free(&env);
 	p->pidfd = syscall(SYS_pidfd_open, p->pid, 0);
 	if (p->pidfd < 0)
 		toy_die("pidfd_open: %m");

@@ -31,7 +31,7 @@
 
 #include "xen/hyp.h"
 
-#define TOY_MS		10000	/* patience with anything, sanitizers too */
+#define TOY_MS		5000	/* patience with anything, sanitizers too */
 #define TOY_BDF(slot)	((slot) << 3)
 #define TOY_PROCS	16
 

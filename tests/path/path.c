@@ -17,7 +17,7 @@ struct toy_proc *path_run(struct toy *t, const char *spec, ...)
 	};
 	struct toy_proc *p;
 	va_list ap;
-	int n = 3;
+	int n = 3, r;
 
 	va_start(ap, spec);
 	for (; spec && n < 14; spec = va_arg(ap, const char *)) {
@@ -27,8 +27,10 @@ struct toy_proc *path_run(struct toy *t, const char *spec, ...)
 	va_end(ap);
 	argv[n] = NULL;
 	p = toy_spawnv(t, argv);
-	if (toy_ready(p, TOY_MS))
-		fail_msg("not ready:\n%s", toy_log(p));
+	r = toy_ready(p, TOY_MS);
+	if (r)
+		fail_msg("not ready: %s, exit %d\n%s", strerror(-r),
+			 toy_exit(p, 0), toy_log(p));
 	return p;
 }
 

@@ -6,6 +6,7 @@
 #ifndef PATH_H
 #define PATH_H
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -45,6 +46,18 @@
 		if (strstr(log_, text))					\
 			fail_msg("'%s' is in the log:\n%s", text,	\
 				 log_);					\
+	} while (0)
+
+/* Until @cond holds, with the usual patience. */
+#define wait_until(t, cond)						\
+	do {								\
+		int64_t end_ = toy_now_ms() + TOY_MS;			\
+		while (!(cond)) {					\
+			assert_no_fault(t);				\
+			if (toy_now_ms() > end_)			\
+				fail_msg("in vain: %s", #cond);		\
+			sched_yield();					\
+		}							\
 	} while (0)
 
 /* The daemon lives, and serves; or its log says why not. */

@@ -265,8 +265,7 @@ static void test_intx_disable(void **state)
 		      PCI_COMMAND_INTX_DISABLE);
 	head = toyblk_submit(&b->vq[0], VIRTIO_BLK_T_IN, 0, gpa, 512);
 	toyblk_kick(&b->vq[0]);
-	while (!(cfg(PCI_STATUS, 2) & PCI_STATUS_INTERRUPT))
-		assert_no_fault(t);
+	wait_until(t, cfg(PCI_STATUS, 2) & PCI_STATUS_INTERRUPT);
 	assert_int_equal(toy_intx_level(t, SLOT, 0), 0);
 	assert_int_equal(t->dom->intx_rises[SLOT][0], 0);
 	toy_cfg_write(t, 0, BDF, PCI_COMMAND, 2, cfg(PCI_COMMAND, 2) &
@@ -295,8 +294,7 @@ static void test_msix_masks(void **state)
 	toyblk_vector(b, 1, q->msi_addr, q->msi_data, 1);
 	head = toyblk_submit(q, VIRTIO_BLK_T_IN, 0, gpa, 512);
 	toyblk_kick(q);
-	while (!(toyblk_read(b, &b->pba, 0, 4) & 2))
-		assert_no_fault(t);
+	wait_until(t, toyblk_read(b, &b->pba, 0, 4) & 2);
 	assert_int_equal(toyblk_get(q, NULL), head);
 	assert_int_equal(toy_msi_count(t, q->msi_addr, q->msi_data), 0);
 	toyblk_vector(b, 1, q->msi_addr, q->msi_data, 0);
@@ -310,8 +308,7 @@ static void test_msix_masks(void **state)
 		      PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
 	head = toyblk_submit(q, VIRTIO_BLK_T_IN, 0, gpa, 512);
 	toyblk_kick(q);
-	while (!(toyblk_read(b, &b->pba, 0, 4) & 2))
-		assert_no_fault(t);
+	wait_until(t, toyblk_read(b, &b->pba, 0, 4) & 2);
 	assert_int_equal(toy_msi_count(t, q->msi_addr, q->msi_data), 1);
 	toy_cfg_write(t, 0, BDF, b->msix + PCI_MSIX_FLAGS, 2,
 		      PCI_MSIX_FLAGS_ENABLE);

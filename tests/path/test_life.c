@@ -414,8 +414,9 @@ static void expect_failure(const char *fn, unsigned int n)
 		fail_msg("call %u of %s failed, and no reason is given", n,
 			 fn);
 	if (toy_servers(t) || t->xen.hyp->leaked_maps)
-		fail_msg("call %u of %s failed, and %u servers, %u pages are left",
-			 n, fn, toy_servers(t), t->xen.hyp->leaked_maps);
+		fail_msg("call %u of %s failed, and %u servers, %u pages "
+			 "are left", n, fn, toy_servers(t),
+			 t->xen.hyp->leaked_maps);
 	toy_drop(p);
 }
 
@@ -540,8 +541,8 @@ static void test_destroyed_under_load(void **state)
 	/* well under way: a thousand requests */
 	for (i = 0; i < 2; i++) {
 		q = &b->vq[i];
-		while (__atomic_load_n(&q->used->idx, __ATOMIC_ACQUIRE) < 500)
-			assert_no_fault(t);
+		wait_until(t, __atomic_load_n(&q->used->idx,
+					      __ATOMIC_ACQUIRE) >= 500);
 	}
 	start = toy_now_ms();
 	toy_destroy(t);
@@ -563,16 +564,16 @@ static void test_shutdown_is_not_the_end(void **state)
 	p = path_run(t, spec, NULL);
 	seen = toy_calls(t, "xs_check_watch");
 	toy_shutdown(t, 0);
-	while (toy_calls(t, "xs_check_watch") == seen)
-		assert_lives(p);
+	wait_until(t, toy_calls(t, "xs_check_watch") != seen);
+	assert_lives(p);
 	assert_int_equal(toy_cfg_read(t, 0, BDF, 0, 2), 0x1af4);
 	/* nor is the end of somebody else */
 	assert_int_equal(hyp_domain_add(&t->xen, 32001, "other", DOM_PVH, 1,
 					16, 0), 0);
 	seen = toy_calls(t, "xs_check_watch");
 	assert_int_equal(hyp_domain_kill(&t->xen, 32001), 0);
-	while (toy_calls(t, "xs_check_watch") == seen)
-		assert_lives(p);
+	wait_until(t, toy_calls(t, "xs_check_watch") != seen);
+	assert_lives(p);
 	assert_int_equal(toy_cfg_read(t, 0, BDF, 0, 2), 0x1af4);
 	path_stop(t, p);
 }

@@ -7,7 +7,6 @@
  * but the guest, whose data is wrong.  The toy guest can look at both pages.
  */
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 
@@ -121,10 +120,8 @@ static void wait_until_quiet(struct toyblk_vq *q)
 {
 	uint16_t *event = (uint16_t *)&q->used->ring[q->size];
 
-	while (__atomic_load_n(event, __ATOMIC_ACQUIRE) != q->avail_idx) {
-		assert_no_fault(t);
-		sched_yield();
-	}
+	wait_until(t, __atomic_load_n(event, __ATOMIC_ACQUIRE) ==
+		   q->avail_idx);
 }
 
 /* Every page a driver uses: rings, headers, indirect tables. */

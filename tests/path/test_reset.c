@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <linux/pci_regs.h>
-#include <sched.h>
 #include <signal.h>
 
 #include "path.h"
@@ -132,8 +131,7 @@ static void test_reset_again_meanwhile(void **state)
 	toyblk_kick_hard(&b->vq[0]);
 	toyblk_kick_hard(&b->vq[1]);
 	slowdisk_release(slow, 0);
-	while (toyblk_status(b))
-		assert_no_fault(t);
+	wait_until(t, toyblk_status(b) == 0);
 	assert_int_equal(common_read(b, Q_DESCLO, 4), 0);
 	assert_int_equal(toyblk_start(b, &(struct toyblk_conf){ 0 }), 0);
 	path_exercise(b, 0, 0, 4096, 6);
@@ -256,9 +254,7 @@ static void test_bus_master_off(void **state)
 	gpa = keep_busy(0, 3);
 	set_command(PCI_COMMAND_MASTER, false);
 	slowdisk_release(slow, 0);
-	/* the disk has answered when it has answered a later request too */
-	while (slowdisk_reads(slow) < 3)
-		sched_yield();
+	wait_until(t, slowdisk_reads(slow) >= 3);
 	for (i = 0; i < 50; i++)
 		assert_int_equal(toyblk_status(b) &
 				 VIRTIO_CONFIG_S_NEEDS_RESET, 0);

@@ -31,7 +31,7 @@
 #include <xen/memory.h>
 
 #define DOM		7
-#define DEV_SLOT		0x10
+#define DEV		0x10
 #define REGS		0xf0000000ul	/* our registers, of 8 bytes each */
 #define PORTS		0xc100
 
@@ -120,7 +120,7 @@ static void dm_register(struct dm *dm, ioreq_t *q)
 						q->data));
 		break;
 	case REG_INTX:
-		MUST(!xendevicemodel_set_pci_intx_level(dm->d, DOM, 0, 0, DEV_SLOT,
+		MUST(!xendevicemodel_set_pci_intx_level(dm->d, DOM, 0, 0, DEV,
 							0, q->data));
 		break;
 	case REG_DROP:
@@ -195,7 +195,7 @@ static void dm_make_server(struct dm *dm)
 {
 	MUST(!xendevicemodel_create_ioreq_server(dm->d, DOM, 0, &dm->id));
 	MUST(!xendevicemodel_map_pcidev_to_ioreq_server(dm->d, DOM, dm->id, 0,
-							0, DEV_SLOT, 0));
+							0, DEV, 0));
 	MUST(!xendevicemodel_map_io_range_to_ioreq_server(dm->d, DOM, dm->id,
 							  0, 0xcf8, 0xcfb));
 	MUST(!xendevicemodel_map_io_range_to_ioreq_server(dm->d, DOM, dm->id,
@@ -558,17 +558,17 @@ static void test_accesses(void **state)
 	pthread_t other;
 
 	/* nobody there: all ones, of the size asked for */
-	assert_int_equal(toy_cfg_read(t, 0, TOY_BDF(DEV_SLOT), 0, 4), 0xffffffff);
+	assert_int_equal(toy_cfg_read(t, 0, TOY_BDF(DEV), 0, 4), 0xffffffff);
 	start(t, "good", NULL);
 	pthread_create(&other, NULL, other_vcpu, t);
 	for (i = 0; i < 1000; i++)
-		assert_int_equal(toy_cfg_read(t, 0, TOY_BDF(DEV_SLOT), 0x26, 4),
-				 TOY_BDF(DEV_SLOT) << 16 | 0x26 << 8);
+		assert_int_equal(toy_cfg_read(t, 0, TOY_BDF(DEV), 0x26, 4),
+				 TOY_BDF(DEV) << 16 | 0x26 << 8);
 	pthread_join(other, NULL);
-	assert_int_equal(toy_cfg_read(t, 1, TOY_BDF(DEV_SLOT), 4, 1), 1);
-	assert_int_equal(toy_cfg_read(t, 0, TOY_BDF(DEV_SLOT + 1), 0, 2), 0xffff);
+	assert_int_equal(toy_cfg_read(t, 1, TOY_BDF(DEV), 4, 1), 1);
+	assert_int_equal(toy_cfg_read(t, 0, TOY_BDF(DEV + 1), 0, 2), 0xffff);
 	assert_int_equal(toy_pci_scan(t, bdf, 4), 1);
-	assert_int_equal(bdf[0], TOY_BDF(DEV_SLOT));
+	assert_int_equal(bdf[0], TOY_BDF(DEV));
 	/* the latch, and what is narrower than Xen's own */
 	toy_pio_write(t, 0, 0xcf8, 4, 0x80001234);
 	assert_int_equal(toy_pio_read(t, 0, 0xcf8, 4), 0x80001234);
@@ -638,10 +638,10 @@ static void test_interrupts(void **state)
 	assert_int_equal(toy_msi_count(t, 0xfee00000, 0x31), 2);
 	assert_int_equal(toy_msi_count(t, 0xfee00000, 0x32), 0);
 	toy_mem_write(t, 0, REGS + REG_INTX, 8, 1);
-	assert_int_equal(toy_intx_wait(t, DEV_SLOT, 0, 1, TOY_MS), 0);
+	assert_int_equal(toy_intx_wait(t, DEV, 0, 1, TOY_MS), 0);
 	toy_mem_write(t, 0, REGS + REG_INTX, 8, 0);
-	assert_int_equal(toy_intx_wait(t, DEV_SLOT, 0, 0, TOY_MS), 0);
-	assert_int_equal(t->dom->intx_rises[DEV_SLOT][0], 1);
+	assert_int_equal(toy_intx_wait(t, DEV, 0, 0, TOY_MS), 0);
+	assert_int_equal(t->dom->intx_rises[DEV][0], 1);
 	assert_no_fault(t);
 }
 
@@ -685,7 +685,7 @@ static void test_destruction(void **state)
 
 	toy_destroy(t);
 	assert_int_equal(toy_exit(p, TOY_MS), 0);
-	assert_int_equal(toy_cfg_read(t, 0, TOY_BDF(DEV_SLOT), 0, 4), 0xffffffff);
+	assert_int_equal(toy_cfg_read(t, 0, TOY_BDF(DEV), 0, 4), 0xffffffff);
 	assert_int_equal(toy_reap(t), 0);
 	assert_int_equal(toy_reap(t), -ESRCH);
 	assert_no_fault(t);

@@ -6,8 +6,8 @@
  * Debian's libraries) and the toy guest (../toy.c, in the test program) are
  * two processes that know the same directory, $FAKE_XEN:
  *
- *	xen		struct hyp, then the ioreq pages		mapped by both
- *	ram		frames of guest RAM, sparse			mapped by both
+ *	xen		struct hyp, then the ioreq pages, mapped by both
+ *	ram		frames of guest RAM, sparse, mapped by both
  *	h.0, h.1 ...	one fifo per open library handle
  *
  * There is no process that plays Xen.  Every "hypercall" is a function of
@@ -146,7 +146,7 @@ struct hyp_server {
 	bool			used;
 	bool			enabled;
 	int			bufioreq;
-	uint32_t		page;		/* 0: none yet, else index + 1 */
+	uint32_t		page;		/* index + 1, or 0 */
 	uint32_t		bufpage;
 	uint32_t		bufport;
 	uint32_t		port[HYP_VCPUS];
@@ -166,11 +166,10 @@ struct hyp_domain {
 	uint32_t		vcpus;
 	uint32_t		shutdown;	/* reason + 1, or 0 */
 	uint32_t		pauses;
-	bool			crashed;
 	bool			introduced;	/* to xenstore */
 	uint32_t		cf8;		/* Xen's own latch */
 	uint32_t		low_pages, high_pages;
-	uint32_t		frame[HYP_RAM_PAGES];	/* 0: hole, else + 1 */
+	uint32_t		frame[HYP_RAM_PAGES];	/* 0: hole; + 1 */
 	struct hyp_server	server[HYP_SERVERS];
 	struct hyp_port		port[HYP_PORTS];
 	struct hyp_msi		msi[HYP_MSIS];
@@ -178,7 +177,7 @@ struct hyp_domain {
 	uint8_t			intx[32][4];	/* level now */
 	uint32_t		intx_rises[32][4];
 	uint32_t		intx_calls;
-	uint32_t		irq_pulses[256];	/* set_irq_level(n, 1) */
+	uint32_t		irq_pulses[256]; /* set_irq_level(n, 1) */
 };
 
 struct hyp_handle {
@@ -209,9 +208,9 @@ struct hyp_fault {
 };
 
 struct hyp {
-	uint32_t		size;		/* sizeof(struct hyp): same build? */
+	uint32_t		size;		/* its own: the same build? */
 	pthread_mutex_t		lock;
-	uint32_t		irq_seq;	/* futex: any interrupt or death */
+	uint32_t		irq_seq;	/* futex: interrupts, death */
 	uint32_t		next_frame;	/* of ram */
 	uint32_t		next_iopage;
 	uint32_t		next_serial;
