@@ -1,0 +1,184 @@
+"""The emulated machine that Xen runs on."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+import tempfile
+import time
+
+
+
+
+class MachineError(Exception):
+    """The machine did not do what it should; the text says where to look."""
+
+
+def qemu_argv(images, handin, logs, events, console, memory):
+    """Flags that a stock Xen and its PV dom0 boot with under emulation."""
+    def drive(name, path, *more):
+        return ["-drive", ",".join(["if=none", f"id={name}", f"file={path}",
+                                    "format=raw", *more]),
+                "-device", f"nvme,drive={name},serial={name}"]
+
+    def comma(path):            # QEMU's way to write a comma in a value
+        return path.replace(",", ",,")
+
+    xen = os.path.join(images, "xen")
+    return [
+        "qemu-system-x86_64", "-machine", "q35",
+        "-accel", "tcg,thread=multi,tb-size=1024",
+        # With SMAP a PV dom0 dies; with RDTSCP an HVM guest does.
+        "-cpu", "max,+svm,-la57,-smap,-smep,-pku,-xsaves,-rdtscp",
+        "-smp", "2", "-m", str(memory), "-display", "none", "-no-reboot",
+        "-nodefaults", "-monitor", "none", "-net", "none",
+        "-serial", console, "-serial", events,
+        "-kernel", xen,
+        "-append", "console=com1 com1=115200,8n1 dom0_mem=2048M,max:2048M "
+                   "dom0_max_vcpus=2 sched=credit spec-ctrl=no",
+        "-initrd", comma(os.path.join(images, "vmlinux"))
+        + " console=hvc0 quiet mitigations=off panic=-1,"
+        + comma(os.path.join(images, "dom0-initrd")),
+        *drive("root", comma(os.path.join(images, "dom0.ext4")),
+               "cache=unsafe", "snapshot=on"),
+        *drive("handin", comma(handin), "readonly=on"),
+        *drive("log", comma(logs), "cache=unsafe"),
+    ]
+
+
+def host_libraries(program):
+    """Libraries a program wants, as name -> path on this machine."""
+    r = subprocess.run(["ldd", program], check=False, text=True,
+                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    found = {}
+    for line in r.stdout.splitlines():
+        words = line.split()
+        if "=>" in words and len(words) > 2 and words[2].startswith("/"):
+            found[words[0]] = words[2]
+    return found
+
+
+def make_handin(path, tree, daemons, images):
+    """The tar archive dom0 unpacks into /lab.
+
+    tree: name -> bytes or path of a file or directory.
+    """
+    with open(os.path.join(images, "libraries"), encoding="ascii") as f:
+        present = set(f.read().split())
+    with tarfile.open(path, "w") as tar:
+        for name, what in tree.items():
+            if isinstance(what, bytes):
+                info = tarfile.TarInfo(name)
+                info.size, info.mode = len(what), 0o755
+                tar.addfile(info, io.BytesIO(what))
+            else:
+                tar.add(what, name,
+                        filter=lambda i: None if "__pycache__" in i.name
+                        else i)
+        for program in daemons:
+            tar.add(os.path.realpath(program),
+                    "bin/" + os.path.basename(program))
+            for lib, source in host_libraries(program).items():
+                if lib not in present:
+                    tar.add(os.path.realpath(source), "lib/" + lib)
+    with open(path, "ab") as f:         # a drive is whole sectors
+        f.truncate((f.tell() + 4095) // 4096 * 4096)
+
+
+class Machine:
+    """One boot of the lab."""
+
+    def __init__(self, images, tree, daemons, out, memory=5120):
+        self.images, self.out = images, out
+        shutil.rmtree(out, ignore_errors=True)
+        os.makedirs(out)
+        self.tmp = tempfile.mkdtemp(prefix="xenlab-")
+        self.handin = os.path.join(self.tmp, "handin.tar")
+        self.logs = os.path.join(self.tmp, "log.ext4")
+        self.events_path = os.path.join(out, "events")
+        self.console_path = os.path.join(out, "console.log")
+        make_handin(self.handin, tree, daemons, images)
+        shutil.copyfile(os.path.join(images, "log.ext4"), self.logs)
+        self.memory, self.qemu, self.rest = memory, None, b""
+        self.events = None
+
+    def start(self, interactive=False):
+        open(self.events_path, "wb").close()
+        argv = qemu_argv(self.images, self.handin, self.logs,
+                         "file:" + self.events_path.replace(",", ",,"),
+                         "mon:stdio" if interactive else
+                         "file:" + self.console_path.replace(",", ",,"),
+                         self.memory)
+        env = {**os.environ, "TMPDIR": self.tmp}
+        if shutil.which("setpriv"):     # no machine outlives its xenlab
+            argv = ["setpriv", "--pdeathsig", "TERM", *argv]
+        if interactive:
+            self.qemu = subprocess.Popen(argv, env=env)
+        else:
+            with open(os.path.join(self.out, "qemu.log"), "wb") as log:
+                # Its own process group: Ctrl-C is ours to handle.
+                self.qemu = subprocess.Popen(
+                    argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    env=env, start_new_session=True)
+        self.events = open(self.events_path, "rb")
+
+    def next_event(self, seconds):
+        """The next thing dom0 says; None when it says nothing for so long."""
+        end = time.monotonic() + seconds
+        while True:
+            line, nl, after = self.rest.partition(b"\n")
+            if nl:
+                self.rest = after
+                try:
+                    return json.loads(line)
+                except ValueError:
+                    continue
+            data = self.events.read()
+            if data:
+                self.rest += data
+                continue
+            if self.qemu.poll() is not None:
+                data = self.events.read()
+                if not data:
+                    raise MachineError("the machine has stopped; see "
+                                       + self.console_path)
+                self.rest += data
+                continue
+            if time.monotonic() > end:
+                return None
+            time.sleep(0.05)
+
+    def stop(self):
+        if self.qemu and self.qemu.poll() is None:
+            self.qemu.send_signal(signal.SIGTERM)
+            try:
+                self.qemu.wait(10)
+            except subprocess.TimeoutExpired:
+                self.qemu.kill()
+                self.qemu.wait()
+        if self.events:
+            self.events.close()
+            self.events = None
+
+    def fetch_logs(self):
+        """Copy what dom0 wrote to its log drive; works after a crash, too."""
+        fresh = os.path.join(self.tmp, "logs")
+        os.mkdir(fresh)
+        subprocess.run(["env", "PATH=" + os.environ.get("PATH", "")
+                        + ":/usr/sbin:/sbin", "debugfs", "-R",
+                        f"rdump / {fresh}", self.logs], check=False,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        shutil.rmtree(os.path.join(fresh, "lost+found"), ignore_errors=True)
+        shutil.copytree(fresh, self.out, dirs_exist_ok=True)
+
+    def close(self):
+        self.stop()
+        if os.path.exists(self.logs):
+            self.fetch_logs()
+        shutil.rmtree(self.tmp, ignore_errors=True)
+
+
+

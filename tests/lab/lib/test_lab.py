@@ -1,0 +1,167 @@
+"""Tests of the lab's own parsers; they need no Xen.  Run: xenlab selftest."""
+
+import base64
+import hashlib
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import frames                                   # noqa: E402
+import scenario                                 # noqa: E402
+
+
+def report(job, status, output):
+    """What guest/agent prints."""
+    raw = base64.encodebytes(output.encode()).decode()
+    lines = raw.splitlines()
+    digest = hashlib.md5(raw.encode()).hexdigest()
+    return ("".join(f"@out {job} {line}\n" for line in lines)
+            + f"@end {job} {status} {len(lines)} {digest}\n").encode()
+
+
+class Frames(unittest.TestCase):
+    def test_report(self):
+        text = "line\n" * 100
+        got = frames.Reports().feed(b"boot noise\n" + report("j1", 3, text))
+        self.assertEqual(got, [("done", "j1", 3, text)])
+
+    def test_no_output(self):
+        self.assertEqual(frames.Reports().feed(report("j1", 0, "")),
+                         [("done", "j1", 0, "")])
+
+    def test_pieces(self):
+        r, got = frames.Reports(), []
+        for i in report("j1", 0, "hello\n" * 30).replace(b"\n", b"\r\n"):
+            got += r.feed(bytes([i]))
+        self.assertEqual(got, [("done", "j1", 0, "hello\n" * 30)])
+
+    def test_two_at_once(self):
+        a, b = report("j1", 0, "a\n"), report("j2", 1, "b\n")
+        self.assertEqual(frames.Reports().feed(a + b),
+                         [("done", "j1", 0, "a\n"), ("done", "j2", 1, "b\n")])
+
+    def test_noise_between_lines(self):
+        whole = report("j1", 0, "x" * 200)
+        torn = whole.replace(b"@end", b"[   1.5] usb: hello\n@end")
+        self.assertEqual(frames.Reports().feed(torn)[0][:2], ("done", "j1"))
+
+    def test_noise_inside_a_line(self):
+        whole = report("j1", 0, "x" * 200)
+        torn = whole[:40] + b"[   1.5] usb: hello\r\n" + whole[40:]
+        r = frames.Reports()
+        self.assertEqual(r.feed(torn), [("torn", "j1")])
+        self.assertEqual(r.feed(whole), [("done", "j1", 0, "x" * 200)])
+
+    def test_every_lost_byte_is_noticed(self):
+        whole = report("j1", 0, "some text\n")
+        for i in range(whole.index(b"@end")):
+            for got in frames.Reports().feed(whole[:i] + whole[i + 1:]):
+                self.assertNotEqual(got[0], "done", i)
+
+    def test_other_words(self):
+        got = frames.Reports().feed(b"@hello\n@pong 7\n@busy j1\n@none j2\n"
+                                    b"@bogus\n@end\n@out\n")
+        self.assertEqual(got, [("hello",), ("pong", "7"), ("busy", "j1"),
+                               ("none", "j2")])
+
+    def test_command_line(self):
+        line = frames.run_line("j1", "echo 'a\nb'")
+        verb, job, text = line.split()
+        self.assertEqual((verb, job), ("@run", "j1"))
+        self.assertEqual(base64.b64decode(text), b"echo 'a\nb'")
+
+
+GOOD = """
+about something
+guest web1
+	type hvm
+	vcpus 2
+	device blk,bdf=00:18.0,path=$T/a.img
+	xl  usb=1
+dom0: true
+boot web1
+	within 90
+web1: echo a
+	| echo b
+	matches ^b$
+	exits 0
+	within 5
+	keep b
+web1:
+	| sleep 1
+	background nap
+wait nap
+	exits any
+console web1 BOOTED
+"""
+
+
+class Scenarios(unittest.TestCase):
+    def test_good(self):
+        s = scenario.parse(GOOD, "good")
+        g = s.guests["web1"]
+        self.assertEqual((g.type, g.vcpus, g.xl), ("hvm", 2, ["usb=1"]))
+        self.assertEqual(g.devices, ["blk,bdf=00:18.0,path=$T/a.img"])
+        self.assertEqual([x.verb for x in s.steps],
+                         ["run", "boot", "run", "run", "wait", "console"])
+        self.assertEqual(s.steps[1].within, 90)
+        self.assertEqual(s.steps[2].text, "echo a\necho b")
+        self.assertEqual(s.steps[3].text, "sleep 1")
+        self.assertEqual(s.steps[3].background, "nap")
+
+    def refuse(self, line, text, says):
+        with self.assertRaises(scenario.ScenarioError) as e:
+            scenario.parse(text, "bad", "dir/bad")
+        self.assertTrue(str(e.exception).startswith(f"dir/bad:{line}: "),
+                        str(e.exception))
+        self.assertIn(says, str(e.exception))
+
+    def test_mistakes_name_file_and_line(self):
+        head = "about x\nguest g\n"
+        self.refuse(1, "  type pvh\n", "no statement above")
+        self.refuse(3, head + "\ttype xen\n", "pvh or hvm")
+        self.refuse(3, head + "\tcolour red\n", "'colour'")
+        self.refuse(3, head + "\tvcpus two\n", "a number")
+        self.refuse(3, head + "guest g\n", "twice")
+        self.refuse(2, "about x\nguest G1\n", "lower-case")
+        self.refuse(3, head + "boot h\n", "no guest is called 'h'")
+        self.refuse(3, head + "h: true\n", "no guest is called 'h'")
+        self.refuse(3, head + "frobnicate g\n", "no statement")
+        self.refuse(3, head + "wait nap\n", "no job")
+        self.refuse(4, head + "g: true\n\tmatches (\n", "matches")
+        self.refuse(4, head + "g: true\n\tprints\n", "no text")
+        self.refuse(4, head + "g: true\n\texits -1\n", "nonzero or any")
+        self.refuse(4, head + "boot g\n\tprints x\n", "'prints'")
+        self.refuse(1, "dom0: true\n", "about")
+        self.refuse(2, head, "without a step")
+
+    def test_expectations(self):
+        def wrong(lines, status, output, kept=None):
+            s = scenario.parse("about x\ndom0: true\n" + lines, "x")
+            return scenario.check(s.steps[0], status, output, kept or {})
+
+        self.assertIsNone(wrong("", 0, "x"))
+        self.assertIn("exits 1", wrong("", 1, "x"))
+        self.assertIsNone(wrong("\texits nonzero\n", 3, ""))
+        self.assertIn("exits 0", wrong("\texits nonzero\n", 0, ""))
+        self.assertIsNone(wrong("\texits any\n", 9, ""))
+        self.assertIsNone(wrong("\tprints b c\n", 0, "a b c"))
+        self.assertIn("does not print", wrong("\tprints d\n", 0, "a b c"))
+        self.assertIn("prints 'b'", wrong("\tlacks b\n", 0, "a b c"))
+        self.assertIsNone(wrong("\tis $n\n", 0, "7\n", {"n": "7"}))
+        self.assertIn("other than '7'", wrong("\tis $n\n", 0, "77\n",
+                                              {"n": "7"}))
+        self.assertIsNone(wrong("\tmatches ^b$\n", 0, "a\nb\nc"))
+        self.assertIn("matches", wrong("\tmatches ^b$\n", 0, "abc"))
+
+    def test_all_scenarios_parse(self):
+        top = os.path.join(os.path.dirname(os.path.dirname(
+            os.path.abspath(__file__))), "scenarios")
+        for name in sorted(os.listdir(top)):
+            with self.subTest(name):
+                scenario.load(os.path.join(top, name))
+
+
+if __name__ == "__main__":
+    unittest.main()
