@@ -33,6 +33,10 @@ int loop_fd_add(struct loop *loop, int fd, void (*fn)(void *arg), void *arg,
 		struct loop_fd **ret);
 void loop_fd_del(struct loop_fd *w);	/* NULL is fine */
 
+/* Looks away from a descriptor, and back; already doing so is fine. */
+void loop_fd_pause(struct loop_fd *w);
+void loop_fd_resume(struct loop_fd *w);
+
 /* A signal instead of a descriptor; deleted with loop_fd_del() too. */
 int loop_signal_add(struct loop *loop, int signo, void (*fn)(void *arg),
 		    void *arg, struct loop_fd **ret);

@@ -16,9 +16,9 @@
 #include <stdint.h>
 
 #define STATE_MAGIC		0x58564430u	/* "XVD0" */
-#define STATE_VERSION		1u
+#define STATE_VERSION		2u
 
-#define STATE_MAX_QUEUES	16
+#define STATE_MAX_QUEUES	17	/* 8 pairs and a control queue */
 #define STATE_MAX_VECTORS	(STATE_MAX_QUEUES + 1)
 #define STATE_MAX_RING		1024
 

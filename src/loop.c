@@ -277,6 +277,17 @@ void loop_fd_del(struct loop_fd *w)
 	free(w);
 }
 
+void loop_fd_pause(struct loop_fd *w)
+{
+	(void)event_del(w->ev);		/* not watched is fine */
+}
+
+void loop_fd_resume(struct loop_fd *w)
+{
+	if (event_add(w->ev, NULL) < 0)
+		log_error("out of memory: a descriptor is not watched");
+}
+
 /* ---- timers ---- */
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)

@@ -8,7 +8,7 @@
  *				0x1000 doorbells, a page of their own
  *				0x2000 MSI-X table
  *				0x3000 MSI-X pending bits
- *   BAR 2, I/O ports, 64 bytes	doorbells again, named first: a port write
+ *   BAR 2, I/O ports, 128 bytes	doorbells again, named first: a port write
  *				is decoded far more cheaply than a memory
  *				access (x86 only)
  *
