@@ -228,6 +228,7 @@ static void act_event(void)
 	unsigned int vcpu = take8() % fake.vcpus;
 	ioreq_t *slot = &fake.page->vcpu_ioreq[vcpu], before;
 	uint8_t state = take8() & 15;
+	unsigned int i;
 
 	if (slot->state == STATE_IOREQ_NONE && state != STATE_IOREQ_READY &&
 	    run.sent[vcpu] == run.answered[vcpu]) {
@@ -239,6 +240,8 @@ static void act_event(void)
 		fake.vcpus_dead = false;
 		assert(memcmp(&before, slot, sizeof(before)) == 0);
 		slot->state = STATE_IOREQ_NONE;
+		for (i = 0; i < fake.vcpus; i++)
+			(void)fake_take(i);	/* the others have theirs */
 	}
 	fake_raise(vcpu);
 }

@@ -178,11 +178,6 @@ const char *fake_diary(void)
 	return text;
 }
 
-const char *fake_fn_name(enum fake_fn fn)
-{
-	return fn_names[fn];
-}
-
 void *__wrap_calloc(size_t n, size_t size)
 {
 	return call(FAKE_CALLOC) < 0 ? NULL : __real_calloc(n, size);
@@ -405,6 +400,8 @@ void *xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t dom,
 			munmap(addr, n * PAGE);
 		return NULL;
 	}
+	if (fake.calls[FAKE_MAP] == fake.vanish_at)
+		fake_ram_del(fake.vanish_gfn, 1);
 	va = __real_mmap(addr, n * PAGE, PROT_NONE, MAP_PRIVATE |
 			 MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
 	assert(va != MAP_FAILED);

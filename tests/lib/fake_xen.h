@@ -39,7 +39,7 @@
 struct loop;
 struct guest_mem;
 
-/* Everything that can be made to fail; fake_fn_name() has the words. */
+/* Everything that can be made to fail. */
 enum fake_fn {
 	FAKE_DMOD_OPEN,
 	FAKE_DMOD_RESTRICT,
@@ -88,6 +88,8 @@ struct fake_xen {
 	/* Set by the test. */
 	unsigned int	vcpus;
 	bool		vcpus_dead;	/* answers stay in their slots */
+	unsigned int	vanish_at;	/* number of a FAKE_MAP call ... */
+	uint64_t	vanish_gfn;	/* ... before which this page goes */
 	bool		info_none;	/* xc: no domain from this id on */
 	uint32_t	info_domid;	/* xc: ... but this one */
 	uint32_t	info_flags;
@@ -130,7 +132,6 @@ void fake_fail(enum fake_fn fn, unsigned int nth, unsigned int times, int err);
 
 /* The calls since the last fake_diary(), "dmod_open fmem_open ...". */
 const char *fake_diary(void);
-const char *fake_fn_name(enum fake_fn fn);
 
 /* The guest's memory.  New pages are zero. */
 void fake_ram_add(uint64_t gfn, uint64_t count);

@@ -271,6 +271,22 @@ static void test_pages_appear(void **state)
 }
 
 /* There when probed, gone when mapped: the guest is at it meanwhile. */
+static void test_page_vanishes(void **state)
+{
+	char b;
+
+	(void)state;
+	fake_ram_add(CHUNK_PAGES, 1);
+	assert_int_equal(guest_mem_read(guest.gm, &b, CHUNK, 1), 0);
+	fake_ram_add(CHUNK_PAGES + 1, 1);
+	fake.vanish_at = fake.calls[FAKE_MAP] + 2;
+	fake.vanish_gfn = CHUNK_PAGES + 1;
+	assert_int_equal(guest_mem_read(guest.gm, &b, CHUNK + PAGE, 1),
+			 -EFAULT);
+	assert_int_equal(guest_mem_read(guest.gm, &b, CHUNK, 1), 0);
+}
+
+/* Probed well, and then the host fails. */
 static void test_page_flickers(void **state)
 {
 	struct unit_capture cap;
@@ -755,6 +771,7 @@ static const struct CMUnitTest tests[] = {
 	MEM_TEST(test_holes),
 	MEM_TEST(test_page_appears),
 	MEM_TEST(test_pages_appear),
+	MEM_TEST(test_page_vanishes),
 	MEM_TEST(test_page_flickers),
 	MEM_TEST(test_holes_cost_no_kernel_maps),
 	MEM_TEST(test_invalidate_unused),
