@@ -67,8 +67,9 @@ void dma_close(struct dma_space *ds);	/* NULL is fine; no op is mapped */
 
 /*
  * Maps the next piece of at most DMA_MAX_BYTES and moves the cursor on.
- * Return: 0; -EAGAIN if memory for it is in use by operations under way (try
- * again after a dma_unmap(); never returned when none is mapped); -EFAULT
+ * Return: 0; -EAGAIN if memory for it is in use by operations under way,
+ * perhaps another device's (try again after a dma_unmap() of this device, and
+ * when guest_mem_wait() says so); -EFAULT
  * for an address that is not the guest's memory; -E2BIG if it is in so many
  * scraps that not one unit fits.  On failure nothing is mapped and the
  * cursor has not moved.

@@ -30,6 +30,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/uio.h>
+#include "loop.h"
 #include "util.h"
 
 #if defined(__CHECKER__)
@@ -78,6 +79,20 @@ int guest_mem_write(struct guest_mem *gm, uint64_t addr, const void *src,
  */
 struct guest_hold *guest_mem_hold(struct guest_mem *gm);
 void guest_mem_release(struct guest_mem *gm, struct guest_hold *hold);
+
+/*
+ * For whoever got NULL from guest_mem_hold(), or -EAGAIN from dma_map(): the
+ * work is deferred when it is worth trying again, which may be due to another
+ * device's release.  Asking twice does nothing.
+ */
+struct guest_waiter {
+	struct loop_work	work;
+	struct guest_waiter	*next;
+	bool			waiting;
+};
+
+void guest_mem_wait(struct guest_mem *gm, struct guest_waiter *waiter);
+void guest_mem_wait_cancel(struct guest_mem *gm, struct guest_waiter *waiter);
 
 /*
  * Describes @len bytes at @addr by at most @max entries of @iov, for payload

@@ -71,6 +71,7 @@ struct guest_mem {
 	struct guest_hold	*retired;
 	struct guest_hold	*trash;
 	struct loop_work	trash_work;
+	struct guest_waiter	*waiters;
 	struct log_limit	limit;
 };
 
@@ -420,12 +421,49 @@ struct guest_hold *guest_mem_hold(struct guest_mem *gm)
 	return gm->cur;
 }
 
+void guest_mem_wait(struct guest_mem *gm, struct guest_waiter *waiter)
+{
+	if (waiter->waiting)
+		return;
+	waiter->waiting = true;
+	waiter->next = gm->waiters;
+	gm->waiters = waiter;
+}
+
+void guest_mem_wait_cancel(struct guest_mem *gm, struct guest_waiter *waiter)
+{
+	struct guest_waiter **p;
+
+	loop_defer_cancel(&waiter->work);
+	if (!waiter->waiting)
+		return;
+	for (p = &gm->waiters; *p != waiter; p = &(*p)->next)
+		assert(*p);
+	*p = waiter->next;
+	waiter->waiting = false;
+}
+
+static void wake_waiters(struct guest_mem *gm)
+{
+	struct guest_waiter *w;
+
+	while ((w = gm->waiters)) {
+		gm->waiters = w->next;
+		w->waiting = false;
+		loop_defer(gm->loop, &w->work);
+	}
+}
+
 void guest_mem_release(struct guest_mem *gm, struct guest_hold *hold)
 {
 	struct guest_hold **p;
 
 	assert(hold->users);
-	if (--hold->users || !hold->retired)
+	if (--hold->users)
+		return;
+	/* Idle caches can be emptied, so there is room for others now. */
+	wake_waiters(gm);
+	if (!hold->retired)
 		return;
 	for (p = &gm->retired; *p != hold; p = &(*p)->next)
 		assert(*p);

@@ -85,6 +85,7 @@ struct vblk {
 	struct vblk_list	held;
 	bool			starved;	/* a queue wants requests */
 	struct loop_work	kick_work;	/* pieces for the backend */
+	struct guest_waiter	room;		/* another device made some */
 };
 
 _Static_assert(sizeof(struct vblk_state) <=
@@ -284,10 +285,12 @@ static void vblk_next(struct vblk_req *req)
 		r = vblk_next_data(req);
 	else
 		r = vblk_next_range(req);
-	if (r == -EAGAIN)
+	if (r == -EAGAIN) {
 		TAILQ_INSERT_TAIL(&b->waiting, req, link);
-	else if (r < 0)
+		guest_mem_wait(b->vdev.gm, &b->room);
+	} else if (r < 0) {
 		vblk_fail(req, vblk_status(r));
+	}
 }
 
 /*
@@ -304,6 +307,11 @@ static void vblk_retry(struct vblk *b)
 		if (req == TAILQ_LAST(&b->waiting, vblk_list))
 			break;
 	}
+}
+
+static void vblk_room_fn(struct loop_work *work)
+{
+	vblk_retry(container_of(work, struct vblk, room.work));
 }
 
 /* The backend has answered, and the guest may be told. */
@@ -701,6 +709,7 @@ int vblk_open(const struct vdev_env *env, struct blk_backend *be,
 	TAILQ_INIT(&b->waiting);
 	TAILQ_INIT(&b->held);
 	b->kick_work.fn = vblk_kick_fn;
+	b->room.work.fn = vblk_room_fn;
 	b->st = (struct vblk_state *)(void *)env->state->vdev.device;
 	if (opts->serial)
 		memcpy(b->serial, opts->serial,
@@ -732,6 +741,7 @@ void vblk_close(struct vdev *vdev)
 	b = vblk_of(vdev);
 	vdev_fini(vdev);
 	loop_defer_cancel(&b->kick_work);
+	guest_mem_wait_cancel(vdev->gm, &b->room);
 	b->be->ops->close(b->be);
 	dma_close(b->dma);
 	free(b->reqs);

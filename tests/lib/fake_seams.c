@@ -246,8 +246,36 @@ struct guest_hold *guest_mem_hold(struct guest_mem *gm)
 	return hold;
 }
 
+void guest_mem_wait(struct guest_mem *gm, struct guest_waiter *waiter)
+{
+	if (waiter->waiting)
+		return;
+	waiter->waiting = true;
+	waiter->next = gm->waiters;
+	gm->waiters = waiter;
+}
+
+void guest_mem_wait_cancel(struct guest_mem *gm, struct guest_waiter *waiter)
+{
+	struct guest_waiter **p;
+
+	loop_defer_cancel(&waiter->work);
+	for (p = &gm->waiters; *p && *p != waiter; p = &(*p)->next)
+		;
+	if (*p)
+		*p = waiter->next;
+	waiter->waiting = false;
+}
+
 void guest_mem_release(struct guest_mem *gm, struct guest_hold *hold)
 {
+	struct guest_waiter *w;
+
+	while ((w = gm->waiters)) {
+		gm->waiters = w->next;
+		w->waiting = false;
+		loop_defer(gm->loop, &w->work);
+	}
 	assert(gm->holds);
 	gm->holds--;
 	pages_put(gm, hold->pages);

@@ -54,8 +54,10 @@ struct guest_mem {
 	unsigned int		holds;
 	unsigned int		maps_made;
 	unsigned int		holds_made;
+	struct guest_waiter	*waiters;
 
 	/* Set by the test. */
+	struct loop		*loop;		/* for waiters; the rig's */
 	unsigned int		max_holds;	/* 0: any number */
 	unsigned int		iov_split;	/* one entry crosses no
 						 * multiple; a page at first */

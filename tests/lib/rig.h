@@ -75,6 +75,7 @@ static inline void rig_init(struct rig *r, size_t ram)
 	memset(r, 0, sizeof(*r));
 	fake_mem_init(&r->gm, ram);
 	e = loop_open(&r->loop);
+	r->gm.loop = r->loop;
 	assert(!e);
 	(void)e;
 }

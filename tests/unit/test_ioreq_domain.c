@@ -132,6 +132,10 @@ static void test_order(void **state)
 		"dmod_open fmem_open evtchn_open "
 		"dmod_restrict fmem_restrict evtchn_restrict "
 		"create map_resource enable nr_vcpus bind bind bind "
+		/* sixteen times, to see what a call costs */
+		"nr_vcpus nr_vcpus nr_vcpus nr_vcpus nr_vcpus nr_vcpus "
+		"nr_vcpus nr_vcpus nr_vcpus nr_vcpus nr_vcpus nr_vcpus "
+		"nr_vcpus nr_vcpus nr_vcpus nr_vcpus "
 		"map_range");
 	assert_int_equal(fake.bufioreq, HVM_IOREQSRV_BUFIOREQ_OFF);
 	assert_true(fake.created && fake.enabled);

@@ -618,16 +618,27 @@ static void test_retire_when_full(void **state)
 	assert_int_equal(fake.maps, 0);
 }
 
+static unsigned int room_calls;
+
+static void room_fn(struct loop_work *work)
+{
+	(void)work;
+	room_calls++;
+}
+
 /*
  * Requests under way hold all that may be mapped.  No more of them then; but
  * the little that is copied still goes through.
  */
 static void test_everything_held(void **state)
 {
+	struct guest_waiter room = { .work.fn = room_fn };
+	struct guest_waiter never = { .work.fn = room_fn };
 	struct guest_hold *h[16];
 	unsigned int i, n = 0, at = 0;
 
 	(void)state;
+	room_calls = 0;
 	lone_pages(TOTAL_CHUNKS + HOLD_CHUNKS);
 	while (n < 16 && (h[n] = guest_mem_hold(guest.gm))) {
 		for (i = 0; i < HOLD_CHUNKS; i++)
@@ -646,7 +657,15 @@ static void test_everything_held(void **state)
 
 	/* What they hold is still good, and comes free with the first. */
 	(void)see_lone(h[0], 0);
+	guest_mem_wait(guest.gm, &room);
+	guest_mem_wait(guest.gm, &room);
+	guest_mem_wait(guest.gm, &never);
+	guest_mem_wait_cancel(guest.gm, &never);
+	fake_turn(guest.loop);
+	assert_int_equal(room_calls, 0);
 	guest_mem_release(guest.gm, h[0]);
+	fake_turn(guest.loop);
+	assert_int_equal(room_calls, 1);
 	h[0] = guest_mem_hold(guest.gm);
 	assert_non_null(h[0]);
 	for (i = 0; i < HOLD_CHUNKS; i++)

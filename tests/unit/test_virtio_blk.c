@@ -1385,6 +1385,26 @@ static void test_holds_exhausted(void **state)
 	world_close(&w);
 }
 
+/* All is held by another device: its release has to be enough. */
+static void test_held_by_others(void **state)
+{
+	struct guest_hold *other;
+	struct request r;
+	struct world w;
+
+	(void)state;
+	world_open(&w, &plain);
+	w.rig.gm.max_holds = 1;
+	other = guest_mem_hold(&w.rig.gm);
+	r = post_on(&w, 0, VIRTIO_BLK_T_IN, 0, 512);
+	run(&w);
+	assert_int_equal(w.disk.lent, 0);
+	guest_mem_release(&w.rig.gm, other);
+	rig_run(&w.rig);		/* nobody kicks */
+	assert_int_equal(status_of(&w, &r), VIRTIO_BLK_S_OK);
+	world_close(&w);
+}
+
 /*
  * Several wait, and the first of them turns out to be bad when its turn
  * comes: the next one has to be tried, since no completion will come.
@@ -1579,6 +1599,7 @@ static void test_reset_in_flight(void **state)
 {
 	struct blk_info infos[2] = { plain, direct() };
 	static uint8_t before[RAM];
+	struct request r;
 	struct world w;
 	unsigned int i;
 
@@ -1586,7 +1607,8 @@ static void test_reset_in_flight(void **state)
 	for (i = 0; i < 2; i++) {
 		world_open(&w, &infos[i]);
 		w.disk.later = true;
-		(void)post(&w, VIRTIO_BLK_T_IN, 0, 4096);
+		r = post(&w, VIRTIO_BLK_T_IN, 0, 4096);
+		memset(fake_ptr(&w.rig.gm, r.data, 4096), 0x99, 4096);
 		(void)post(&w, VIRTIO_BLK_T_OUT, 0, 3 * MIB);
 		(void)post_on(&w, 1, VIRTIO_BLK_T_FLUSH, 0, 0);
 		run(&w);
@@ -1938,6 +1960,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_more_meanwhile),
 	cmocka_unit_test(test_pool_exhausted),
 	cmocka_unit_test(test_holds_exhausted),
+	cmocka_unit_test(test_held_by_others),
 	cmocka_unit_test(test_bad_one_waits),
 	cmocka_unit_test(test_requests_exhausted),
 	cmocka_unit_test(test_linger),
