@@ -595,6 +595,7 @@ static void test_queue_reset_broken(void **state)
 	vdev_broken(&w.probe.vdev, "meanwhile");
 	push(&w, 0, 1);
 	assert_int_equal(queue_reg(&w, VIRTIO_PCI_COMMON_Q_RESET), 0);
+	assert_true(w.probe.vdev.vq[0].dead);
 	ring_restart(&w.ring[0]);
 	ring_enable(&w.ring[0]);
 	go(&w, 0, 1);
@@ -726,6 +727,30 @@ static void test_drain(void **state)
 	world_close(&w);
 }
 
+/* The end leaves no work behind that would find nothing. */
+static void test_fini(void **state)
+{
+	struct world w;
+	unsigned int i;
+
+	(void)state;
+	world_open(&w);
+	bring_up(&w, 0);
+	go(&w, 0, 0);
+	push(&w, 0, 0);
+	ring_kick(&w.ring[1]);
+	assert_true(w.probe.vdev.vq[0].flush_work.queued);
+	assert_true(w.probe.vdev.vq[1].kick_work.queued);
+	rig_unplug(&w.rig);
+	vdev_fini(&w.probe.vdev);
+	for (i = 0; i < QUEUES; i++) {
+		assert_false(w.probe.vdev.vq[i].kick_work.queued);
+		assert_false(w.probe.vdev.vq[i].flush_work.queued);
+	}
+	assert_int_equal(rig_run(&w.rig), 0);
+	rig_fini(&w.rig);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_status_bits),
 	cmocka_unit_test(test_status_at_once),
@@ -750,6 +775,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_enable_late),
 	cmocka_unit_test(test_no_dma),
 	cmocka_unit_test(test_drain),
+	cmocka_unit_test(test_fini),
 };
 
 UNIT_MAIN(tests)

@@ -739,6 +739,9 @@ static void test_window_nowhere(void **state)
 		{ 0, VIRTIO_PCI_COMMON_NUMQ, 0xffffffff },
 		{ 0, VIRTIO_PCI_COMMON_NUMQ + 1, 2 },	/* not aligned */
 		{ 0, VIRTIO_PCI_COMMON_NUMQ, 4 },
+		{ 0, RIG_DEVICE + 1, 2 },
+		{ 0, RIG_DEVICE + 2, 4 },
+		{ 0, RIG_DEVICE + 3, 4 },
 		{ 0, 0x4000, 4 },
 		{ 0, 0x3ffe, 4 },
 		{ 0, 0xfffffffc, 4 },
@@ -757,6 +760,7 @@ static void test_window_nowhere(void **state)
 	(void)state;
 	world_open(&w);
 	rig_place(&w.rig);
+	memset(w.probe.config, 0x55, sizeof(w.probe.config));
 	for (i = 0; i < ARRAY_SIZE(t); i++) {
 		window(&w, t[i].bar, t[i].off, t[i].len);
 		assert_int_equal(window_get(&w), 0);
