@@ -1,8 +1,8 @@
 """Measures our disk beside kernel blkback and QEMU's, in one run of the lab.
 
 This part lives in dom0.  All disks are RAM disks of dom0, all guests have one
-vCPU and are up all the time; rounds go over all disks in turn, so that
-whatever else the machine does hits everybody alike.  What counts is ratios:
+vCPU, and those that are not being measured are paused; rounds go over all
+disks in turn, so that whatever else the machine does hits everybody alike.  What counts is ratios:
 an emulated machine is some ten to thirty times slower than a real one.
 """
 
@@ -68,6 +68,14 @@ def number(text, unit):
 
 
 def measure(play, guest, device, words, unit):
+    play.dom0(["xl", "unpause", guest], 30)
+    try:
+        return one_run(play, guest, device, words, unit)
+    finally:
+        play.dom0(["xl", "pause", guest], 30)
+
+
+def one_run(play, guest, device, words, unit):
     job = runner.GuestJob(play.domains[guest],
                           FIO % (device, SECONDS, words))
     if not play.loop.until(job.done, 60 + SECONDS):
@@ -138,6 +146,8 @@ def main():
             host.tell("say", text=" ".join(
                 [step.verb, step.who or "", step.text]).split("\n")[0][:70])
             play.step(step)
+        for guest in play.domains:
+            play.dom0(["xl", "pause", guest], 30)
         found = {}
         for n in range(rounds):
             for job, words, unit in JOBS:
