@@ -24,17 +24,15 @@ struct world {
 
 static void make(struct world *w, struct input *in)
 {
-	struct pci_ids ids = {
-		.vendor			= in16(in),
-		.device			= in16(in),
-		.class			= in32(in) & 0xffffff,
-		.intx_pin		= in8(in) & 1,
-		.multifunction		= in8(in) & 1,
-	};
+	struct pci_ids ids = { .vendor = in16(in) };
 	uint8_t body[32] = { 0 };
 	unsigned int bar, n, at, len, i;
 	uint16_t bits;
 
+	ids.device = in16(in);
+	ids.class = in32(in) & 0xffffff;
+	ids.intx_pin = in8(in) & 1;
+	ids.multifunction = in8(in) & 1;
 	pci_config_init(&w->pc, &w->st, &ids);
 	for (bar = 0; bar < PCI_CONFIG_BARS; bar++) {
 		n = in8(in);

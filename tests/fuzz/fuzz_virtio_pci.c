@@ -156,6 +156,15 @@ static void bring_up(struct world *w, uint8_t how)
 		rig_msix_on(&w->rig);
 }
 
+static void raw_desc(struct ring *q, struct input *in)
+{
+	unsigned int i = in8(in) % QUEUE_SIZE;
+	uint64_t addr = FAKE_RAM + in8(in) * 16u;
+	uint8_t len = in8(in), flags = in8(in) & 7, next = in8(in);
+
+	ring_desc(q, i, addr, len, flags, next % (QUEUE_SIZE + 1));
+}
+
 static void step(struct world *w, struct input *in)
 {
 	uint8_t op = in8(in);
@@ -170,8 +179,7 @@ static void step(struct world *w, struct input *in)
 		window(w, in);
 		break;
 	case 9:
-		ring_desc(q, in8(in) % QUEUE_SIZE, FAKE_RAM + in8(in) * 16,
-			  in8(in), in8(in) & 7, in8(in) % (QUEUE_SIZE + 1));
+		raw_desc(q, in);
 		break;
 	case 10:
 		ring_post(q, in8(in) % (QUEUE_SIZE + 1));

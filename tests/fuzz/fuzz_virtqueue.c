@@ -32,6 +32,8 @@ static struct vq *vq(struct world *w)
 	return &w->probe.vdev.vq[0];
 }
 
+static void take(struct world *w);
+
 static void bring_up(struct world *w)
 {
 	rig_status_set(&w->rig, 0);
@@ -42,9 +44,10 @@ static void bring_up(struct world *w)
 	rig_negotiate(&w->rig, w->features);
 	ring_enable(&w->ring);
 	rig_ok(&w->rig);
-	assert(rig_status(&w->rig) == S_RUNNING);
 	w->ngiven = 0;
 	w->seen = 0;
+	take(w);			/* nothing, but now it is mapped */
+	assert(rig_status(&w->rig) == S_RUNNING && w->rig.gm.maps == 3);
 }
 
 /* Takes what is there, looking at each chain. */
@@ -197,7 +200,8 @@ static void step(struct world *w, struct input *in)
 		break;
 	case 9:
 	case 10:
-		give(w, in8(in), in32(in));
+		i = in8(in);
+		give(w, i, in32(in));
 		break;
 	case 11:
 		rig_run(&w->rig);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * input.h: takes a fuzz input apart, front to back.  Behind its end there are
- * zeroes; targets stop when nothing is left.
+ * zeroes; targets stop when nothing is left.  At most one of these in an
+ * expression: the compilers disagree on which would come first.
  */
 #ifndef XVD_FUZZ_INPUT_H
 #define XVD_FUZZ_INPUT_H

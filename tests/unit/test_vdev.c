@@ -232,6 +232,30 @@ static void test_refused(void **state)
 	}
 }
 
+/* A device that knows which of its features do not go together. */
+static bool not_own_feature(const struct vdev *vdev)
+{
+	return !vdev_has(vdev, 5);
+}
+
+static void test_features_together(void **state)
+{
+	struct vdev_ops ops = probe_ops;
+	struct world w;
+
+	(void)state;
+	world_open(&w);
+	ops.features_ok = not_own_feature;
+	w.probe.vdev.ops = &ops;
+	rig_accept(&w.rig, RIG_BASE_FEATURES | OWN_FEATURE);
+	rig_status_set(&w.rig, S_UP);
+	assert_int_equal(rig_status(&w.rig), S_ACK | S_DRIVER);
+	rig_accept(&w.rig, RIG_BASE_FEATURES);
+	rig_status_set(&w.rig, S_UP);
+	assert_int_equal(rig_status(&w.rig), S_UP);
+	world_close(&w);
+}
+
 static void test_features_register(void **state)
 {
 	struct world w;
@@ -759,6 +783,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_no_queues),
 	cmocka_unit_test(test_offer),
 	cmocka_unit_test(test_refused),
+	cmocka_unit_test(test_features_together),
 	cmocka_unit_test(test_features_register),
 	cmocka_unit_test(test_log_is_limited),
 	cmocka_unit_test(test_reset_in_flight),

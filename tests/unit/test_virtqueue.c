@@ -609,6 +609,45 @@ static void test_taken_once(void **state)
 	world_close(&w);
 }
 
+/* Put back, a chain is as if it had never been taken. */
+static void test_unpop(void **state)
+{
+	struct vq_chain c;
+	struct world w;
+	struct vq *vq;
+	uint16_t i;
+
+	(void)state;
+	world_open(&w, 4, RIG_EVENT_IDX);
+	vq = &w.probe.vdev.vq[0];
+	for (i = 0; i < 3; i++) {
+		ring_desc(&w.ring, 3 - i, BUFFERS, 16u + i, 0, 0);
+		ring_post(&w.ring, 3 - i);
+	}
+	assert_int_equal(vq_pop(vq, &c), 1);
+	assert_int_equal(vq_pop(vq, &c), 1);
+	assert_int_equal(vq_pop(vq, &c), 1);
+	assert_int_equal(c.head, 1);
+	vq_unpop(vq, 1);
+	vq_unpop(vq, 2);
+	assert_int_equal(vq->st->inflight_count, 1);
+	assert_true(vq_wait(vq));		/* there is work */
+	assert_int_equal(ring_avail_event(&w.ring), 1);
+
+	assert_int_equal(vq_pop(vq, &c), 1);
+	assert_int_equal(c.head, 2);
+	assert_int_equal(c.out_bytes, 17);
+	assert_int_equal(vq_pop(vq, &c), 1);
+	assert_int_equal(vq_pop(vq, &c), 0);
+	for (i = 3; i > 0; i--)
+		vq_push(vq, i, i);
+	vq_flush(vq);
+	for (i = 3; i > 0; i--)
+		assert_used(&w, i, i);
+	assert_int_equal(rig_status(&w.rig), S_RUNNING);
+	world_close(&w);
+}
+
 /* Never more in flight than the ring has entries; then they come again. */
 static void test_full(void **state)
 {
@@ -961,6 +1000,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_indirect_long),
 	cmocka_unit_test(test_mistakes),
 	cmocka_unit_test(test_taken_once),
+	cmocka_unit_test(test_unpop),
 	cmocka_unit_test(test_full),
 	cmocka_unit_test(test_flags),
 	cmocka_unit_test(test_event_idx),
