@@ -11,6 +11,9 @@
  *   vq_interrupt(queue)		the driver is to be told
  *   blk_submit(req, op, offset, bytes)	handed to the backend
  *   blk_done(req, err)			handed back by the backend
+ *   net_send(queue, bytes, err)		a frame was handed to the backend
+ *   net_recv(queue, bytes, buffers)	a frame was given to the driver
+ *   net_ctrl(class, cmd, err)		a command of the driver's was executed
  *   gmem_map(addr, pages, good)	foreign pages mapped
  *   gmem_invalidate(epoch)		mappings dropped
  *   msi(addr, data)			message signalled interrupt injected
