@@ -14,18 +14,23 @@
 #include "image.h"
 #include "ioreq/domain.h"
 #include "log.h"
+#include "netdev.h"
 #include "state.h"
 #include "util.h"
 #include "virtio/virtio_blk.h"
+#include "virtio/virtio_net.h"
 #include "virtio/virtio_pci.h"
 
 struct device {
 	const struct device_kind *kind;
 	const struct devspec	*spec;
+	uint32_t		domid;
+	const char		*guest;		/* while it is opened */
 	char			name[32];
 	int			fd;		/* -1: none, or taken over */
 	struct blk_info		blk;
 	const struct blk_backend_ops *backend;
+	struct netdev		*net;
 	struct vdev		*vdev;
 	struct virtio_pci	pci;
 };
@@ -154,6 +159,115 @@ static int blk_make(struct device *dev, const struct vdev_env *env, char *why,
 	return r;
 }
 
+/* Network cards. */
+
+static int net_open(struct device *dev, char *why, size_t why_len)
+{
+	const struct devspec_net *spec = &dev->spec->net;
+	struct netdev_opts opts = {
+		.domid		= dev->domid,
+		.devfn		= dev->spec->devfn,
+		.bridge		= spec->bridge,
+		.tap		= spec->tap,
+		.script		= spec->script,
+		.downscript	= spec->downscript,
+		.ifname		= spec->ifname,
+		.persist	= spec->persist,
+		.mac_given	= spec->mac_given,
+		.mtu		= spec->mtu,
+		.wanted		= {
+			.queues		= spec->queues,
+			.send_offloads	= spec->send_offloads,
+			.recv_offloads	= spec->recv_offloads,
+			.rate_bytes	= spec->rate_bytes,
+			.rate_burst_us	= spec->rate_usecs,
+		},
+	};
+
+	memcpy(opts.mac, spec->mac, sizeof(opts.mac));
+	if (!spec->mac_given)
+		netdev_mac(dev->guest, dev->spec->devfn, opts.mac);
+	return netdev_open(&opts, &dev->net, why, why_len);
+}
+
+struct words {
+	char	text[64];
+};
+
+static const char *net_offload_words(struct words *w, unsigned int offloads)
+{
+	snprintf(w->text, sizeof(w->text), "%s%s%s%s",
+		 offloads & NET_CSUM ? "csum" : "none",
+		 offloads & (NET_TSO4 | NET_TSO6) ? "+tso" : "",
+		 offloads & NET_TSO_ECN ? "+ecn" : "",
+		 offloads & (NET_USO4 | NET_USO6) ? "+uso" : "");
+	return w->text;
+}
+
+static const char *net_cable_words(struct words *w, const char *ifname,
+				   const char *bridge)
+{
+	if (!*ifname)
+		return "no cable";
+	snprintf(w->text, sizeof(w->text), "'%s'%s%.15s%s", ifname,
+		 bridge ? " in bridge '" : "", bridge ? bridge : "",
+		 bridge ? "'" : "");
+	return w->text;
+}
+
+static void net_tell(const struct device *dev)
+{
+	const struct netdev_info *info = netdev_info(dev->net);
+	const struct net_info *net = &info->net;
+	struct words cable = { "" }, send = { "" }, recv = { "" };
+
+	log_info("%s: %s, %02x:%02x:%02x:%02x:%02x:%02x, MTU %u, %u queue%s, offloads out %s, in %s",
+		 dev->name, net_cable_words(&cable, info->ifname,
+					    dev->spec->net.bridge),
+		 info->mac[0], info->mac[1], info->mac[2], info->mac[3],
+		 info->mac[4], info->mac[5], info->mtu, net->queues,
+		 net->queues > 1 ? "s" : "",
+		 net_offload_words(&send, net->send_offloads),
+		 net_offload_words(&recv, net->recv_offloads));
+}
+
+static int net_make(struct device *dev, const struct vdev_env *env, char *why,
+		    size_t why_len)
+{
+	const struct net_backend_ops *ops = dev->spec->net.bridge ||
+		dev->spec->net.tap ? &net_tap_ops : &net_null_ops;
+	const struct netdev_info *info = netdev_info(dev->net);
+	struct vnet_opts opts = {
+		.mtu		= (uint16_t)info->mtu,
+		.queues		= info->net.queues,
+		.queue_size	= (uint16_t)dev->spec->net.queue_size,
+		.send_offloads	= info->net.send_offloads,
+		.recv_offloads	= info->net.recv_offloads,
+	};
+	struct net_events events;
+	struct net_backend *be;
+	int fds[NET_MAX_QUEUES];
+	int r;
+
+	net_tell(dev);
+	memcpy(opts.mac, info->mac, sizeof(opts.mac));
+	snprintf(why, why_len, "out of memory");
+	r = vnet_open(env, &opts, &dev->vdev);
+	if (r < 0)
+		return r;
+	events = vnet_events(dev->vdev);
+	netdev_take_fds(dev->net, fds);
+	r = ops->open(env->loop, ops == &net_tap_ops ? fds : NULL, &info->net,
+		      &events, &be);
+	if (r < 0) {
+		snprintf(why, why_len, "'%s' cannot be used: %s", info->ifname,
+			 strerror(-r));
+		return r;
+	}
+	vnet_connect(dev->vdev, be);
+	return 0;
+}
+
 /* THE table. */
 static const struct device_kind kinds[] = {
 	[DEVSPEC_BLK] = {
@@ -162,9 +276,15 @@ static const struct device_kind kinds[] = {
 		.make	= blk_make,
 		.end	= vblk_close,
 	},
+	[DEVSPEC_NET] = {
+		.name	= "vnet",
+		.open	= net_open,
+		.make	= net_make,
+		.end	= vnet_close,
+	},
 };
 
-int device_open(const struct devspec *spec, uint32_t domid,
+int device_open(const struct devspec *spec, uint32_t domid, const char *guest,
 		unsigned int index, struct device **ret,
 		char *why, size_t why_len)
 {
@@ -178,6 +298,8 @@ int device_open(const struct devspec *spec, uint32_t domid,
 	assert(spec->kind < ARRAY_SIZE(kinds));
 	dev->kind = &kinds[spec->kind];
 	dev->spec = spec;
+	dev->domid = domid;
+	dev->guest = guest;
 	dev->fd = -1;
 	snprintf(dev->name, sizeof(dev->name), "d%u %s%u", domid,
 		 dev->kind->name, index);
@@ -197,6 +319,7 @@ void device_close(struct device *dev)
 	device_detach(dev);
 	if (dev->fd >= 0)
 		close(dev->fd);
+	netdev_close(dev->net);
 	free(dev);
 }
 

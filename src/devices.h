@@ -2,7 +2,7 @@
 /*
  * devices.h: from a device's description to a function on the guest's bus.
  *
- *	device_open	whatever needs paths and rights: image, locks
+ *	device_open	whatever needs paths and rights: image, locks; tap
  *	device_attach	backend, virtio device, PCI function: the guest can
  *			see it from here on
  *	device_detach	gone from the bus; nothing is in flight any more
@@ -26,11 +26,11 @@ struct fn_state;
 struct loop;
 
 /*
- * @spec is borrowed for the device's life.  @index counts devices of the
- * guest; with @domid it makes the name in log lines.  Return: 0 and *ret; or
- * a negative errno and in @why a line for the operator.
+ * @spec is borrowed for the device's life.  @guest is its name.  @index counts
+ * devices of the guest; with @domid it makes the name in log lines.  Return: 0
+ * and *ret; or a negative errno and in @why a line for the operator.
  */
-int device_open(const struct devspec *spec, uint32_t domid,
+int device_open(const struct devspec *spec, uint32_t domid, const char *guest,
 		unsigned int index, struct device **ret,
 		char *why, size_t why_len);
 void device_close(struct device *dev);		/* NULL is fine */

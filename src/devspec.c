@@ -26,6 +26,10 @@
 #define SERIAL_BYTES	20	/* VIRTIO_BLK_ID_BYTES */
 #define QUEUES_MAX	16
 #define QUEUE_SIZE_MAX	1024
+#define NAME_MAX_BYTES	15	/* IFNAMSIZ, without the zero */
+#define MTU_MIN		68
+#define MTU_MAX		65535
+#define RATE_USECS	50000	/* xl's */
 #define FIRST_OWN_SLOT	0x05	/* 00 to 04 and 1f are the board's */
 #define LAST_OWN_SLOT	0x1e
 
@@ -33,6 +37,9 @@ struct devspec_key {
 	const char *name;
 	/* Return: NULL, or what would be right.  @value is not empty. */
 	const char *(*parse)(struct devspec *spec, const char *value);
+	/* Without parse: it switches these offloads, in devspec_offloads. */
+	unsigned int several;
+	unsigned int single;
 };
 
 /* ---- words and numbers ---- */
@@ -238,17 +245,287 @@ static const char *parse_size(struct devspec *spec, const char *value)
 }
 
 static const struct devspec_key blk_keys[] = {
-	{ "path",	parse_path },
-	{ "bdf",	parse_bdf },
-	{ "serial",	parse_serial },
-	{ "readonly",	parse_readonly },
-	{ "cache",	parse_cache },
-	{ "discard",	parse_discard },
-	{ "block-size",	parse_block_size },
-	{ "queues",	parse_queues },
-	{ "queue-size",	parse_queue_size },
-	{ "engine",	parse_engine },
-	{ "size",	parse_size },
+	{ "path",	.parse = parse_path },
+	{ "bdf",	.parse = parse_bdf },
+	{ "serial",	.parse = parse_serial },
+	{ "readonly",	.parse = parse_readonly },
+	{ "cache",	.parse = parse_cache },
+	{ "discard",	.parse = parse_discard },
+	{ "block-size",	.parse = parse_block_size },
+	{ "queues",	.parse = parse_queues },
+	{ "queue-size",	.parse = parse_queue_size },
+	{ "engine",	.parse = parse_engine },
+	{ "size",	.parse = parse_size },
+};
+
+/* ---- the keys of a network card ---- */
+
+static const char *copy_text(const char *value, char **ret)
+{
+	const char *p;
+
+	for (p = value; *p > ' ' && *p <= '~'; p++)
+		;
+	if (*p != '\0')
+		return "use printable ASCII without spaces";
+	*ret = strdup(value);
+	return *ret ? NULL : "out of memory";
+}
+
+/* What the kernel takes for the name of an interface, and no pattern. */
+static const char *check_name(const char *name)
+{
+	if (strlen(name) > NAME_MAX_BYTES)
+		return "the name of an interface has at most 15 characters";
+	if (strpbrk(name, "/:%") || strcmp(name, ".") == 0 ||
+	    strcmp(name, "..") == 0)
+		return "no interface can have this name: use letters and "
+		       "digits";
+	return NULL;
+}
+
+static const char *copy_name(const char *value, char **ret)
+{
+	const char *right = check_name(value);
+
+	return right ? right : copy_text(value, ret);
+}
+
+/* Its length is checked later: some scripts' bridges are no interfaces. */
+static const char *parse_bridge(struct devspec *spec, const char *value)
+{
+	return copy_text(value, &spec->net.bridge);
+}
+
+static const char *parse_tap(struct devspec *spec, const char *value)
+{
+	return copy_name(value, &spec->net.tap);
+}
+
+static const char *parse_ifname(struct devspec *spec, const char *value)
+{
+	return copy_name(value, &spec->net.ifname);
+}
+
+static const char *parse_script(struct devspec *spec, const char *value)
+{
+	spec->net.script = strdup(value);
+	return spec->net.script ? NULL : "out of memory";
+}
+
+static const char *parse_downscript(struct devspec *spec, const char *value)
+{
+	if (value[0] != '/' && strcmp(value, "no") != 0)
+		return "use the whole path, or no";
+	spec->net.downscript = strdup(value);
+	return spec->net.downscript ? NULL : "out of memory";
+}
+
+static const char *parse_persist(struct devspec *spec, const char *value)
+{
+	if (!parse_switch(value, "on", "off", &spec->net.persist))
+		return "use on or off";
+	return NULL;
+}
+
+static const char *parse_net_engine(struct devspec *spec, const char *value)
+{
+	if (strcmp(value, "tap") != 0 && strcmp(value, "null") != 0)
+		return "use tap or null";
+	(void)snprintf(spec->net.engine, sizeof(spec->net.engine), "%s",
+		       value);		/* fits: just compared */
+	return NULL;
+}
+
+static const char *parse_mac(struct devspec *spec, const char *value)
+{
+	static const uint8_t zero[6];
+	const char *p = value;
+	unsigned int byte;
+	uint8_t mac[6];
+	int i;
+
+	for (i = 0; i < 6; i++) {
+		p = isxdigit((unsigned char)p[0]) ? parse_hex(p, 2, &byte) :
+		    NULL;
+		if (!p || *p != (i < 5 ? ':' : '\0'))
+			return "use six bytes, as in 00:16:3e:01:02:03";
+		mac[i] = (uint8_t)byte;
+		p++;
+	}
+	if (mac[0] & 1)
+		return "this is a multicast address, which no card can have: "
+		       "use an even first byte";
+	if (memcmp(mac, zero, sizeof(mac)) == 0)
+		return "this address means none: use one as in "
+		       "00:16:3e:01:02:03";
+	memcpy(spec->net.mac, mac, sizeof(mac));
+	spec->net.mac_given = true;
+	return NULL;
+}
+
+static const char *parse_mtu(struct devspec *spec, const char *value)
+{
+	uint64_t v;
+
+	if (!parse_number(value, MTU_MAX, &v) || v < MTU_MIN)
+		return "use 68 to 65535";
+	spec->net.mtu = (unsigned int)v;
+	return NULL;
+}
+
+static const char *parse_pairs_of_queues(struct devspec *spec,
+					 const char *value)
+{
+	uint64_t v;
+
+	_Static_assert(NET_MAX_QUEUES == 8, "as the message says");
+	if (!parse_number(value, NET_MAX_QUEUES, &v) || v < 1)
+		return "use 1 to 8";
+	spec->net.queues = (unsigned int)v;
+	return NULL;
+}
+
+static const char *parse_net_queue_size(struct devspec *spec,
+					const char *value)
+{
+	uint64_t v;
+
+	if (!parse_number(value, QUEUE_SIZE_MAX, &v) || v < 2 || v & (v - 1))
+		return "use a power of two from 2 to 1024";
+	spec->net.queue_size = (unsigned int)v;
+	return NULL;
+}
+
+/*
+ * A number and a unit.  Return: what follows the digits, or NULL if there are
+ * none or too many.
+ */
+static const char *parse_digits(const char *text, uint64_t max, uint64_t *ret)
+{
+	size_t digits = strspn(text, "0123456789");
+	char number[24];
+
+	if (digits >= sizeof(number))
+		return NULL;
+	memcpy(number, text, digits);
+	number[digits] = '\0';
+	return parse_number(number, max, ret) ? text + digits : NULL;
+}
+
+/* "@20ms", or nothing. */
+static bool parse_interval(const char *text, uint32_t *ret)
+{
+	uint64_t v = RATE_USECS;
+	const char *unit = "";
+
+	if (*text == '@') {
+		unit = parse_digits(text + 1, UINT32_MAX, &v);
+		if (!unit)
+			return false;
+	} else if (*text != '\0') {
+		return false;
+	}
+	if (strcmp(unit, "ms") == 0)
+		v *= 1000;
+	else if (strcmp(unit, "s") == 0)
+		v *= 1000000;
+	else if (strcmp(unit, "us") != 0 && *unit != '\0')
+		return false;
+	if (v == 0 || v > UINT32_MAX)
+		return false;
+	*ret = (uint32_t)v;
+	return true;
+}
+
+/* As xl does it: "10Mb/s", "250KB/s", "1MB/s@20ms"; M is a million. */
+static const char *parse_rate(struct devspec *spec, const char *value)
+{
+	static const char usage[] = "use RATE/s or RATE/s@INTERVAL, as in "
+				    "10Mb/s or 250KB/s@20ms";
+	static const char prefixes[] = "KMG";
+	const char *p, *prefix;
+	uint32_t usecs;
+	uint64_t v;
+	int power = 0;
+
+	p = parse_digits(value, UINT64_MAX / 1000000000, &v);
+	if (!p)
+		return usage;
+	prefix = *p ? strchr(prefixes, *p) : NULL;
+	if (prefix) {
+		power = (int)(prefix - prefixes) + 1;
+		p++;
+	}
+	while (power-- > 0)
+		v *= 1000;
+	if (*p == 'b')
+		v /= 8;
+	else if (*p != 'B')
+		return usage;
+	if (strncmp(p + 1, "/s", 2) != 0 || !parse_interval(p + 3, &usecs))
+		return usage;
+	if (v == 0)
+		return "use at least 1B/s";
+	spec->net.rate_bytes = v;
+	spec->net.rate_usecs = usecs;
+	return NULL;
+}
+
+/* Offloads of both ways in one word. */
+#define SENT(x)		((unsigned int)(x))
+#define RECEIVED(x)	((unsigned int)(x) << 8)
+#define BOTH(x)		(SENT(x) | RECEIVED(x))
+#define TSO		(NET_TSO4 | NET_TSO6 | NET_TSO_ECN)
+#define USO		(NET_USO4 | NET_USO6)
+#define ALL_OFFLOADS	(NET_CSUM | TSO | USO)
+
+static const char *parse_offloads(struct devspec *spec,
+				  const struct devspec_key *key,
+				  const char *value)
+{
+	struct devspec_offloads *o = key->single ? &spec->net.single :
+				     &spec->net.several;
+	unsigned int bits = key->single | key->several;
+	bool on;
+
+	if (!parse_switch(value, "on", "off", &on))
+		return "use on or off";
+	if (on)
+		o->on |= bits;
+	else
+		o->off |= bits;
+	return NULL;
+}
+
+/* The names are QEMU's, but for those that stand for several of them. */
+static const struct devspec_key net_keys[] = {
+	{ "bridge",	.parse = parse_bridge },
+	{ "tap",	.parse = parse_tap },
+	{ "bdf",	.parse = parse_bdf },
+	{ "mac",	.parse = parse_mac },
+	{ "mtu",	.parse = parse_mtu },
+	{ "queues",	.parse = parse_pairs_of_queues },
+	{ "queue-size",	.parse = parse_net_queue_size },
+	{ "rate",	.parse = parse_rate },
+	{ "script",	.parse = parse_script },
+	{ "downscript",	.parse = parse_downscript },
+	{ "ifname",	.parse = parse_ifname },
+	{ "persist",	.parse = parse_persist },
+	{ "engine",	.parse = parse_net_engine },
+	{ "csum",	.several = BOTH(NET_CSUM) },
+	{ "tso",	.several = BOTH(TSO) },
+	{ "uso",	.several = BOTH(USO) },
+	{ "guest_csum",	.single = RECEIVED(NET_CSUM) },
+	{ "guest_tso4",	.single = RECEIVED(NET_TSO4) },
+	{ "guest_tso6",	.single = RECEIVED(NET_TSO6) },
+	{ "guest_ecn",	.single = RECEIVED(NET_TSO_ECN) },
+	{ "guest_uso4",	.single = RECEIVED(NET_USO4) },
+	{ "guest_uso6",	.single = RECEIVED(NET_USO6) },
+	{ "host_tso4",	.single = SENT(NET_TSO4) },
+	{ "host_tso6",	.single = SENT(NET_TSO6) },
+	{ "host_ecn",	.single = SENT(NET_TSO_ECN) },
+	{ "host_uso",	.single = SENT(USO) },
 };
 
 static const struct {
@@ -257,6 +534,7 @@ static const struct {
 	size_t				nkeys;
 } kinds[] = {
 	[DEVSPEC_BLK] = { "blk", blk_keys, ARRAY_SIZE(blk_keys) },
+	[DEVSPEC_NET] = { "net", net_keys, ARRAY_SIZE(net_keys) },
 };
 
 /* ---- errors ---- */
@@ -309,7 +587,7 @@ static int refuse_key(const struct why *why, enum devspec_kind kind,
 		      const char *key)
 {
 	struct quoted q;
-	char names[256];
+	char names[384];
 	size_t i, len = 0;
 
 	names[0] = '\0';
@@ -330,8 +608,9 @@ static int refuse_kind(const struct why *why, const char *kind)
 	names[0] = '\0';
 	for (i = 0; i < ARRAY_SIZE(kinds) && len < sizeof(names); i++)
 		len += (size_t)snprintf(names + len, sizeof(names) - len,
-					"%s%s", i ? ", " : "", kinds[i].name);
-	return refuse(why, "'%s' is no kind of device: use %s,KEY=VALUE,...",
+					"%s%s,KEY=VALUE,...",
+					i ? " or " : "", kinds[i].name);
+	return refuse(why, "'%s' is no kind of device: use %s",
 		      quote(&q, kind), names);
 }
 
@@ -374,6 +653,15 @@ static int take_pair(char **rest, char **ret_key, char **ret_value,
 	return 0;
 }
 
+static bool key_is(const char *name, const char *key)
+{
+	for (; *name && *key; name++, key++)
+		if (*name != *key && !(strchr("-_", *name) &&
+				       strchr("-_", *key)))
+			return false;
+	return *name == *key;
+}
+
 static int parse_pairs(struct devspec *spec, char *rest,
 		       const struct why *why)
 {
@@ -385,12 +673,13 @@ static int parse_pairs(struct devspec *spec, char *rest,
 	uint32_t seen = 0;			/* bits, by index in keys */
 	int r;
 
-	_Static_assert(ARRAY_SIZE(blk_keys) <= 32, "bits in seen");
+	_Static_assert(ARRAY_SIZE(blk_keys) <= 32 &&
+		       ARRAY_SIZE(net_keys) <= 32, "bits in seen");
 	while (rest) {
 		r = take_pair(&rest, &key, &value, why);
 		if (r < 0)
 			return r;
-		for (i = 0; i < nkeys && strcmp(keys[i].name, key) != 0; i++)
+		for (i = 0; i < nkeys && !key_is(keys[i].name, key); i++)
 			;
 		if (i == nkeys)
 			return refuse_key(why, spec->kind, key);
@@ -398,8 +687,9 @@ static int parse_pairs(struct devspec *spec, char *rest,
 			return refuse(why, "%s='%s': %s is given twice", key,
 				      quote(&q, value), key);
 		seen |= 1u << i;
-		right = *value ? keys[i].parse(spec, value) :
-			"the value is missing";
+		right = !*value ? "the value is missing" : keys[i].parse ?
+			keys[i].parse(spec, value) :
+			parse_offloads(spec, &keys[i], value);
 		if (right)
 			return refuse(why, "%s='%s': %s", key,
 				      quote(&q, value), right);
@@ -433,19 +723,124 @@ static int check_blk(const struct devspec_blk *blk, const struct why *why)
 	return 0;
 }
 
-int devspec_parse(const char *text, struct devspec *ret,
-		  char *why_text, size_t why_len)
+/* What would have no meaning. */
+static int check_net_extras(const struct devspec_net *net,
+			    const struct why *why)
 {
-	const struct why why = { why_text, why_len };
-	struct devspec spec = {
-		.blk = {
+	const struct {
+		const char *key, *value;
+	} t[] = {
+		{ "bridge",	net->bridge },
+		{ "tap",	net->tap },
+		{ "script",	net->script },
+		{ "downscript",	net->downscript },
+		{ "ifname",	net->ifname },
+		{ "persist",	net->persist ? "on" : NULL },
+	};
+	bool null = strcmp(net->engine, "null") == 0;
+	struct quoted q;
+	size_t i;
+
+	for (i = 0; null && i < ARRAY_SIZE(t); i++)
+		if (t[i].value)
+			return refuse(why, "%s='%s': engine=null has no cable;"
+				      " leave %s out", t[i].key,
+				      quote(&q, t[i].value), t[i].key);
+	if (null && net->rate_bytes)
+		return refuse(why, "rate='%lluB/s': engine=null has no cable;"
+			      " leave rate out",
+			      (unsigned long long)net->rate_bytes);
+	for (i = 4; net->tap && i < ARRAY_SIZE(t); i++)
+		if (t[i].value)
+			return refuse(why, "%s='%s': tap '%s' exists already; "
+				      "use %s only with bridge", t[i].key,
+				      t[i].value, net->tap, t[i].key);
+	if (net->downscript &&
+	    (!net->script || strcmp(net->script, "no") == 0))
+		return refuse(why, "downscript='%s': it undoes what script "
+			      "does; use script, too",
+			      quote(&q, net->downscript));
+	return 0;
+}
+
+/* From the switches to what is offered, for one way. */
+static int resolve_offloads(const struct devspec_net *net, unsigned int shift,
+			    unsigned int *ret, const struct why *why)
+{
+	unsigned int several = ALL_OFFLOADS & ~(net->several.off >> shift);
+	unsigned int single_on = net->single.on >> shift & ALL_OFFLOADS;
+	unsigned int single_off = net->single.off >> shift & ALL_OFFLOADS;
+	unsigned int wanted = net->several.on >> shift & ALL_OFFLOADS;
+
+	wanted = ((wanted & ~single_off) | single_on) & ~(unsigned int)NET_CSUM;
+	*ret = (several & ~single_off) | single_on;
+	if (*ret & NET_CSUM)
+		return 0;
+	if (wanted)
+		return refuse(why, "%s='off': without checksums there are no "
+			      "segments: leave out what switches %s on",
+			      single_off & NET_CSUM ? "guest_csum" : "csum",
+			      wanted & TSO ? "tso" : "uso");
+	*ret = 0;
+	return 0;
+}
+
+/* What no key's parser can know alone. */
+static int check_net(struct devspec_net *net, const struct why *why)
+{
+	bool null = strcmp(net->engine, "null") == 0;
+	bool own = net->script && strcmp(net->script, "no") != 0;
+	const char *right;
+	struct quoted q;
+	int r;
+
+	if (!null && !net->bridge && !net->tap)
+		return refuse(why, "bridge is missing: use bridge=NAME or "
+			      "tap=NAME, as in net,bridge=xenbr0");
+	if (!null && net->bridge && net->tap)
+		return refuse(why, "tap='%s': bridge is given, too; use one "
+			      "of them", net->tap);
+	r = check_net_extras(net, why);
+	if (r < 0)
+		return r;
+	right = net->bridge && !own ? check_name(net->bridge) : NULL;
+	if (right)
+		return refuse(why, "bridge='%s': %s", quote(&q, net->bridge),
+			      right);
+	r = resolve_offloads(net, 0, &net->send_offloads, why);
+	if (!r)
+		r = resolve_offloads(net, 8, &net->recv_offloads, why);
+	return r;
+}
+
+/* Everything that is not given. */
+static void set_defaults(struct devspec *spec)
+{
+	switch (spec->kind) {
+	case DEVSPEC_BLK:
+		spec->blk = (struct devspec_blk){
 			.engine		= "uring",
 			.cache		= BLK_CACHE_NONE,
 			.queues		= 1,
 			.queue_size	= 256,
 			.discard	= -1,
-		},
-	};
+		};
+		break;
+	case DEVSPEC_NET:
+		spec->net = (struct devspec_net){
+			.engine		= "tap",
+			.queues		= 1,
+			.queue_size	= 256,
+		};
+		break;
+	}
+}
+
+int devspec_parse(const char *text, struct devspec *ret,
+		  char *why_text, size_t why_len)
+{
+	const struct why why = { why_text, why_len };
+	struct devspec spec = { 0 };
 	char *copy, *rest;
 	size_t i;
 	int r;
@@ -467,9 +862,11 @@ int devspec_parse(const char *text, struct devspec *ret,
 		return r;
 	}
 	spec.kind = (enum devspec_kind)i;
+	set_defaults(&spec);
 	r = parse_pairs(&spec, rest, &why);
 	if (r == 0)
-		r = check_blk(&spec.blk, &why);
+		r = spec.kind == DEVSPEC_BLK ? check_blk(&spec.blk, &why) :
+		    check_net(&spec.net, &why);
 	free(copy);
 	if (r < 0) {
 		devspec_fini(&spec);
@@ -481,8 +878,19 @@ int devspec_parse(const char *text, struct devspec *ret,
 
 void devspec_fini(struct devspec *spec)
 {
-	free(spec->blk.path);
-	free(spec->blk.serial);
+	switch (spec->kind) {
+	case DEVSPEC_BLK:
+		free(spec->blk.path);
+		free(spec->blk.serial);
+		break;
+	case DEVSPEC_NET:
+		free(spec->net.bridge);
+		free(spec->net.tap);
+		free(spec->net.script);
+		free(spec->net.downscript);
+		free(spec->net.ifname);
+		break;
+	}
 	memset(spec, 0, sizeof(*spec));
 }
 

@@ -3,10 +3,11 @@
  * devspec.h: the one grammar for a device,
  *
  *	blk,bdf=00:18.0,path=/dev/vg0/web1,serial=web1,cache=none
+ *	net,bdf=00:19.0,bridge=xenbr0,mac=00:16:3e:01:02:03
  *
  * kind first, then key=value in any order.  A comma inside a value is
- * doubled, as in QEMU.  The same parser serves the command line, the
- * configuration file and the xl stanza.
+ * doubled, as in QEMU, and "_" in a key is as good as "-".  The same parser
+ * serves the command line, the configuration file and the xl stanza.
  */
 #ifndef XVD_DEVSPEC_H
 #define XVD_DEVSPEC_H
@@ -15,12 +16,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "blk_backend.h"
+#include "net_backend.h"
 
 #define DEVSPEC_FIRST_SLOT	0x18	/* slots handed out when bdf is */
 #define DEVSPEC_LAST_SLOT	0x1e	/* left out */
 
 enum devspec_kind {
 	DEVSPEC_BLK,
+	DEVSPEC_NET,
 };
 
 struct devspec_blk {
@@ -37,12 +40,40 @@ struct devspec_blk {
 	uint64_t	size;		/* bytes, engine=null only */
 };
 
+/* Switches for offloads, as given: enum net_offload, received ones << 8. */
+struct devspec_offloads {
+	unsigned int	on;
+	unsigned int	off;
+};
+
+struct devspec_net {
+	char		*bridge;	/* exactly one of bridge, tap, and */
+	char		*tap;		/* engine "null" */
+	char		*script;	/* or NULL; "no": none at all */
+	char		*downscript;	/* or NULL */
+	char		*ifname;	/* at most 15 bytes, or NULL */
+	char		engine[8];	/* "tap", "null" */
+	bool		persist;
+	bool		mac_given;
+	uint8_t		mac[6];		/* if given: unicast, not zero */
+	unsigned int	mtu;		/* 68 to 65535, 0 = the host's */
+	unsigned int	queues;		/* pairs, 1 to 8, default 1 */
+	unsigned int	queue_size;	/* power of two, 2 to 1024, def. 256 */
+	uint64_t	rate_bytes;	/* per second; 0: any */
+	uint32_t	rate_usecs;	/* ... in portions of so long */
+	struct devspec_offloads several; /* by csum, tso and uso; ... */
+	struct devspec_offloads single;	/* by all others, which win */
+	unsigned int	send_offloads;	/* the result: what the guest may */
+	unsigned int	recv_offloads;	/* leave undone, each way */
+};
+
 struct devspec {
 	enum devspec_kind	kind;
 	bool			bdf_given;
 	uint8_t			devfn;	/* slot << 3 | function, bus 0 */
 	union {
 		struct devspec_blk	blk;
+		struct devspec_net	net;
 	};
 };
 

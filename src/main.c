@@ -117,7 +117,7 @@ static int guest_open_devices(struct guest *g, char *why, size_t why_len)
 	for (i = 0; i < n && !r; i++) {
 		r = guest_claim(g, i, why, why_len);
 		if (!r)
-			r = device_open(&g->opts.devices[i], g->domid,
+			r = device_open(&g->opts.devices[i], g->domid, g->name,
 					(unsigned int)i, &g->devices[i], why,
 					why_len);
 	}

@@ -39,7 +39,7 @@ static void print_help(void)
 {
 	(void)printf(
 "Usage: xen-virtiod --domain NAME|ID --device SPEC [--device SPEC ...]\n"
-"Gives a Xen guest virtio-pci disks, as single PCI functions, without QEMU.\n"
+"Gives a Xen guest virtio-pci disks and network cards, without QEMU.\n"
 "\n"
 "  -d, --domain NAME|ID  the guest\n"
 "  -o, --device SPEC     a device; may be given several times\n"
@@ -53,10 +53,13 @@ static void print_help(void)
 "  path=FILE, bdf=00:18.0, serial=TEXT, readonly=on|off, discard=on|off,\n"
 "  cache=none|writeback|writethrough, block-size=512|4096, queues=1..16,\n"
 "  queue-size=2..1024, engine=uring|null, size=BYTES (with engine=null)\n"
+"or net,KEY=VALUE,... (there are more keys, see xen-virtiod(8)):\n"
+"  bridge=NAME|tap=NAME, bdf=00:19.0, mac=00:16:3e:01:02:03, mtu=68..65535,\n"
+"  queues=1..8, rate=10Mb/s, script=PATH|no, csum=off, tso=off, uso=off\n"
 "\n"
 "Example:\n"
 "  xl create -p web1.cfg\n"
-"  xen-virtiod -b -d web1 -o blk,path=/dev/vg0/web1 -o blk,path=/data.img\n"
+"  xen-virtiod -b -d web1 -o blk,path=/dev/vg0/web1 -o net,bridge=xenbr0\n"
 "  xl unpause web1\n", log_topic_names());
 }
 

@@ -47,6 +47,34 @@ static void check_blk(const struct devspec_blk *b)
 	assert(!b->block_size || b->size % b->block_size == 0);
 }
 
+static void check_name(const char *name)
+{
+	assert(!name || (name[0] && strlen(name) <= 15 &&
+			 !strpbrk(name, "/ \n")));
+}
+
+static void check_net(const struct devspec_net *n)
+{
+	int is_null = strcmp(n->engine, "null") == 0;
+
+	assert(is_null || strcmp(n->engine, "tap") == 0);
+	assert(is_null + !!n->bridge + !!n->tap == 1);
+	check_name(n->tap);
+	check_name(n->ifname);
+	if (!n->script)
+		check_name(n->bridge);
+	assert(n->script || !n->downscript);
+	assert(!n->mac_given || !(n->mac[0] & 1));
+	assert(n->mtu == 0 || (n->mtu >= 68 && n->mtu <= 65535));
+	assert(n->queues >= 1 && n->queues <= 8);
+	assert(n->queue_size >= 2 && n->queue_size <= 1024);
+	assert((n->queue_size & (n->queue_size - 1)) == 0);
+	assert(!n->rate_bytes == !n->rate_usecs);
+	assert(n->send_offloads < 64 && n->recv_offloads < 64);
+	assert((n->send_offloads & NET_CSUM) || !n->send_offloads);
+	assert((n->recv_offloads & NET_CSUM) || !n->recv_offloads);
+}
+
 static void check_addresses(const struct devspec *specs, size_t count)
 {
 	size_t i, j;
@@ -75,8 +103,10 @@ static size_t parse_one(const char *text, struct devspec *ret)
 		return 0;
 	}
 	assert(why[0] == '\0');
-	assert(ret->kind == DEVSPEC_BLK);
-	check_blk(&ret->blk);
+	if (ret->kind == DEVSPEC_NET)
+		check_net(&ret->net);
+	else
+		check_blk(&ret->blk);
 	return 1;
 }
 

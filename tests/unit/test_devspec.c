@@ -18,7 +18,8 @@ static struct devspec parse(const char *text)
 	if (devspec_parse(text, &spec, why, sizeof(why)) != 0)
 		fail_msg("%s: %s", text, why);
 	assert_string_equal(why, "");
-	assert_int_equal(spec.kind, DEVSPEC_BLK);
+	assert_int_equal(spec.kind, strncmp(text, "net", 3) == 0 ?
+			 DEVSPEC_NET : DEVSPEC_BLK);
 	return spec;
 }
 
@@ -176,9 +177,191 @@ static void test_size(void **state)
 	}
 }
 
+/* ---- network cards ---- */
+
+#define TSO	(NET_TSO4 | NET_TSO6 | NET_TSO_ECN)
+#define USO	(NET_USO4 | NET_USO6)
+#define ALL	(NET_CSUM | TSO | USO)
+
+static void test_net_defaults(void **state)
+{
+	struct devspec s = parse("net,bridge=xenbr0");
+
+	(void)state;
+	assert_string_equal(s.net.bridge, "xenbr0");
+	assert_string_equal(s.net.engine, "tap");
+	assert_false(s.bdf_given);
+	assert_null(s.net.tap);
+	assert_null(s.net.script);
+	assert_null(s.net.downscript);
+	assert_null(s.net.ifname);
+	assert_false(s.net.persist);
+	assert_false(s.net.mac_given);
+	assert_int_equal(s.net.mtu, 0);
+	assert_int_equal(s.net.queues, 1);
+	assert_int_equal(s.net.queue_size, 256);
+	assert_int_equal(s.net.rate_bytes, 0);
+	assert_int_equal(s.net.send_offloads, ALL);
+	assert_int_equal(s.net.recv_offloads, ALL);
+	devspec_fini(&s);
+	assert_null(s.net.bridge);
+	devspec_fini(&s);			/* twice is fine */
+}
+
+static void test_net_everything(void **state)
+{
+	static const uint8_t mac[] = { 0x00, 0x16, 0x3e, 0x01, 0xaB, 0x9 };
+	struct devspec s = parse("net,downscript=/d,script=/s,ifname=a-b_c.d,"
+				 "persist=on,queue_size=1024,queues=8,"
+				 "rate=1MB/s@20ms,mtu=65535,"
+				 "mac=00:16:3E:01:ab:9,bdf=00:10.2,bridge=b");
+
+	(void)state;
+	assert_true(s.bdf_given);
+	assert_int_equal(s.devfn, DEVFN(0x10, 2));
+	assert_string_equal(s.net.bridge, "b");
+	assert_string_equal(s.net.script, "/s");
+	assert_string_equal(s.net.downscript, "/d");
+	assert_string_equal(s.net.ifname, "a-b_c.d");
+	assert_true(s.net.persist);
+	assert_true(s.net.mac_given);
+	assert_memory_equal(s.net.mac, mac, 6);
+	assert_int_equal(s.net.mtu, 65535);
+	assert_int_equal(s.net.queues, 8);
+	assert_int_equal(s.net.queue_size, 1024);
+	assert_int_equal(s.net.rate_bytes, 1000000);
+	assert_int_equal(s.net.rate_usecs, 20000);
+	devspec_fini(&s);
+}
+
+static void test_net_words(void **state)
+{
+	struct devspec s;
+
+	(void)state;
+	s = parse("net,tap=tap123456789012,script=no,mtu=68,queue-size=2");
+	assert_string_equal(s.net.tap, "tap123456789012");
+	assert_string_equal(s.net.script, "no");
+	assert_int_equal(s.net.mtu, 68);
+	assert_int_equal(s.net.queue_size, 2);
+	devspec_fini(&s);
+
+	s = parse("net,engine=null,mac=fe:ff:ff:ff:ff:ff");
+	assert_string_equal(s.net.engine, "null");
+	assert_null(s.net.bridge);
+	assert_int_equal(s.net.mac[0], 0xfe);
+	devspec_fini(&s);
+
+	s = parse("net,engine=tap,bridge=b,persist=off");
+	assert_string_equal(s.net.engine, "tap");
+	assert_false(s.net.persist);
+	devspec_fini(&s);
+
+	/* What Open vSwitch calls a bridge. */
+	s = parse("net,bridge=ovsbr0.100:20:30-and-more,"
+		  "script=vif-openvswitch");
+	assert_string_equal(s.net.bridge, "ovsbr0.100:20:30-and-more");
+	devspec_fini(&s);
+}
+
+static void test_net_rate(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+		uint32_t usecs;
+	} t[] = {
+		{ "10Mb/s",		1250000,	50000 },
+		{ "250KB/s",		250000,		50000 },
+		{ "1MB/s@20ms",		1000000,	20000 },
+		{ "1GB/s@1s",		1000000000,	1000000 },
+		{ "8b/s@10000",		1,		10000 },
+		{ "512B/s@7us",		512,		7 },
+		{ "18446744073GB/s",	18446744073000000000ull, 50000 },
+		{ "1B/s@4294967295us",	1,		4294967295 },
+	};
+	struct devspec s;
+	char text[64];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
+		(void)snprintf(text, sizeof(text), "net,bridge=b,rate=%s",
+			       t[i].text);
+		s = parse(text);
+		assert_int_equal(s.net.rate_bytes, t[i].bytes);
+		assert_int_equal(s.net.rate_usecs, t[i].usecs);
+		devspec_fini(&s);
+	}
+}
+
+static void test_net_offloads(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned int send, recv;
+	} t[] = {
+		{ "csum=on,tso=on,uso=on",	ALL, ALL },
+		{ "csum=off",			0, 0 },
+		{ "csum=off,tso=off",		0, 0 },
+		{ "tso=off",			NET_CSUM | USO, NET_CSUM | USO },
+		{ "uso=off",			NET_CSUM | TSO, NET_CSUM | TSO },
+		{ "tso=off,uso=off",		NET_CSUM, NET_CSUM },
+		{ "guest_csum=off",		ALL, 0 },
+		{ "guest-csum=off",		ALL, 0 },
+		{ "csum=off,guest_csum=on",	0, ALL },
+		{ "guest_csum=on,csum=off",	0, ALL },
+		{ "guest_tso4=off",		ALL, ALL & ~NET_TSO4 },
+		{ "guest_tso6=off",		ALL, ALL & ~NET_TSO6 },
+		{ "guest_ecn=off",		ALL, ALL & ~NET_TSO_ECN },
+		{ "guest_uso4=off",		ALL, ALL & ~NET_USO4 },
+		{ "guest_uso6=off",		ALL, ALL & ~NET_USO6 },
+		{ "host_tso4=off",		ALL & ~NET_TSO4, ALL },
+		{ "host-tso6=off",		ALL & ~NET_TSO6, ALL },
+		{ "host_ecn=off",		ALL & ~NET_TSO_ECN, ALL },
+		{ "host_uso=off",		ALL & ~USO, ALL },
+		{ "tso=off,host_tso4=on",	NET_CSUM | NET_TSO4 | USO,
+						NET_CSUM | USO },
+		{ "guest_csum=off,host_tso6=on", ALL, 0 },
+		{ "tso=on,guest_tso4=off,guest_tso6=off,guest_ecn=off",
+						ALL, NET_CSUM | USO },
+	};
+	struct devspec s;
+	char text[128];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
+		(void)snprintf(text, sizeof(text), "net,bridge=b,%s",
+			       t[i].text);
+		s = parse(text);
+		if (s.net.send_offloads != t[i].send ||
+		    s.net.recv_offloads != t[i].recv)
+			fail_msg("%s: %#x, %#x", text, s.net.send_offloads,
+				 s.net.recv_offloads);
+		devspec_fini(&s);
+	}
+}
+
 /* ---- what is refused ---- */
 
-#define KIND_USE	"is no kind of device: use blk,KEY=VALUE,..."
+#define KIND_USE	"is no kind of device: use blk,KEY=VALUE,... or " \
+			"net,KEY=VALUE,..."
+#define NET_KEYS	"bridge, tap, bdf, mac, mtu, queues, queue-size, " \
+			"rate, script, downscript, ifname, persist, engine, " \
+			"csum, tso, uso, guest_csum, guest_tso4, guest_tso6, " \
+			"guest_ecn, guest_uso4, guest_uso6, host_tso4, "	\
+			"host_tso6, host_ecn, host_uso"
+#define NAME_LONG	"the name of an interface has at most 15 characters"
+#define NAME_BAD	"no interface can have this name: use letters and " \
+			"digits"
+#define ASCII		"use printable ASCII without spaces"
+#define MAC_USE		"use six bytes, as in 00:16:3e:01:02:03"
+#define RATE_USE	"use RATE/s or RATE/s@INTERVAL, as in 10Mb/s or " \
+			"250KB/s@20ms"
+#define NO_CABLE(key)	"engine=null has no cable; leave " key " out"
+#define NO_CSUM(key)	key "='off': without checksums there are no " \
+			"segments: leave out what switches "
 #define KEYS		"path, bdf, serial, readonly, cache, discard, "	\
 			"block-size, queues, queue-size, engine, size"
 #define BDF_USE		"use BUS:SLOT.FUNCTION, as in 00:18.0"
@@ -313,6 +496,105 @@ static const struct {
 		"path='/x': engine=null has no image; use size instead" },
 	{ "blk,engine=null,size=1536,block-size=4096",
 		"size='1536': use a multiple of block-size=4096" },
+
+	/* network cards: keys */
+	{ "net",		"bridge is missing: use bridge=NAME or "
+				"tap=NAME, as in net,bridge=xenbr0" },
+	{ "net,mtu=1500",	"bridge is missing: use bridge=NAME or "
+				"tap=NAME, as in net,bridge=xenbr0" },
+	{ "net,path=/x",	"'path' is no key of net: use " NET_KEYS },
+	{ "net,queue+size=2",	"'queue+size' is no key of net: use "
+				NET_KEYS },
+	{ "net,bridge=",	"bridge='': the value is missing" },
+	{ "net,bridge=b,queue-size=4,queue_size=4",
+				"queue_size='4': queue_size is given twice" },
+	{ "net,bridge=b,csum=on,csum=on", "csum='on': csum is given twice" },
+	{ "net,bridge=b,tap=t",	"tap='t': bridge is given, too; use one of "
+				"them" },
+
+	/* network cards: values */
+	{ "net,tap=tap1234567890123",
+				"tap='tap1234567890123': " NAME_LONG },
+	{ "net,bridge=bridge1234567890",
+				"bridge='bridge1234567890': " NAME_LONG },
+	{ "net,script=no,bridge=bridge1234567890",
+				"bridge='bridge1234567890': " NAME_LONG },
+	{ "net,bridge=b,ifname=tap1234567890123",
+				"ifname='tap1234567890123': " NAME_LONG },
+	{ "net,bridge=b,ifname=tap%d", "ifname='tap%d': " NAME_BAD },
+	{ "net,tap=../x",	"tap='../x': " NAME_BAD },
+	{ "net,tap=..",		"tap='..': " NAME_BAD },
+	{ "net,bridge=.",	"bridge='.': " NAME_BAD },
+	{ "net,bridge=a:1",	"bridge='a:1': " NAME_BAD },
+	{ "net,bridge=a b",	"bridge='a b': " ASCII },
+	{ "net,tap=a\nb",	"tap='a\\x0ab': " ASCII },
+	{ "net,bridge=b,mac=00:16:3e:01:02", "mac='00:16:3e:01:02': " MAC_USE },
+	{ "net,bridge=b,mac=00:16:3e:01:02:03:04",
+				"mac='00:16:3e:01:02:03:04': " MAC_USE },
+	{ "net,bridge=b,mac=00-16-3e-01-02-03",
+				"mac='00-16-3e-01-02-03': " MAC_USE },
+	{ "net,bridge=b,mac=00:16:3e:01:02:003",
+				"mac='00:16:3e:01:02:003': " MAC_USE },
+	{ "net,bridge=b,mac=00:16::01:02:03",
+				"mac='00:16::01:02:03': " MAC_USE },
+	{ "net,bridge=b,mac=01:16:3e:01:02:03",
+		"mac='01:16:3e:01:02:03': this is a multicast address, which "
+		"no card can have: use an even first byte" },
+	{ "net,bridge=b,mac=ff:ff:ff:ff:ff:ff",
+		"mac='ff:ff:ff:ff:ff:ff': this is a multicast address, which "
+		"no card can have: use an even first byte" },
+	{ "net,bridge=b,mac=0:0:0:0:0:0",
+		"mac='0:0:0:0:0:0': this address means none: use one as in "
+		"00:16:3e:01:02:03" },
+	{ "net,bridge=b,mtu=67",	"mtu='67': use 68 to 65535" },
+	{ "net,bridge=b,mtu=65536",	"mtu='65536': use 68 to 65535" },
+	{ "net,bridge=b,mtu=9k",	"mtu='9k': use 68 to 65535" },
+	{ "net,bridge=b,queues=0",	"queues='0': use 1 to 8" },
+	{ "net,bridge=b,queues=9",	"queues='9': use 1 to 8" },
+	{ "net,bridge=b,queue-size=3",
+		"queue-size='3': use a power of two from 2 to 1024" },
+	{ "net,bridge=b,persist=yes",	"persist='yes': use on or off" },
+	{ "net,bridge=b,csum=yes",	"csum='yes': use on or off" },
+	{ "net,bridge=b,host_uso=1",	"host_uso='1': use on or off" },
+	{ "net,bridge=b,engine=uring",	"engine='uring': use tap or null" },
+	{ "net,bridge=b,rate=10",	"rate='10': " RATE_USE },
+	{ "net,bridge=b,rate=10Mb",	"rate='10Mb': " RATE_USE },
+	{ "net,bridge=b,rate=10mb/s",	"rate='10mb/s': " RATE_USE },
+	{ "net,bridge=b,rate=Mb/s",	"rate='Mb/s': " RATE_USE },
+	{ "net,bridge=b,rate=1.5Mb/s",	"rate='1.5Mb/s': " RATE_USE },
+	{ "net,bridge=b,rate=1MB/s20ms", "rate='1MB/s20ms': " RATE_USE },
+	{ "net,bridge=b,rate=1MB/s@",	"rate='1MB/s@': " RATE_USE },
+	{ "net,bridge=b,rate=1MB/s@0",	"rate='1MB/s@0': " RATE_USE },
+	{ "net,bridge=b,rate=1MB/s@1h",	"rate='1MB/s@1h': " RATE_USE },
+	{ "net,bridge=b,rate=1MB/s@4295s", "rate='1MB/s@4295s': " RATE_USE },
+	{ "net,bridge=b,rate=18446744074B/s",
+				"rate='18446744074B/s': " RATE_USE },
+	{ "net,bridge=b,rate=0Mb/s",	"rate='0Mb/s': use at least 1B/s" },
+	{ "net,bridge=b,rate=7b/s",	"rate='7b/s': use at least 1B/s" },
+
+	/* network cards: what goes with what */
+	{ "net,engine=null,bridge=b",	"bridge='b': " NO_CABLE("bridge") },
+	{ "net,engine=null,tap=t",	"tap='t': " NO_CABLE("tap") },
+	{ "net,engine=null,script=no",	"script='no': " NO_CABLE("script") },
+	{ "net,engine=null,downscript=/d",
+				"downscript='/d': " NO_CABLE("downscript") },
+	{ "net,engine=null,ifname=i",	"ifname='i': " NO_CABLE("ifname") },
+	{ "net,engine=null,persist=on",	"persist='on': " NO_CABLE("persist") },
+	{ "net,engine=null,rate=8Kb/s",	"rate='1000B/s': " NO_CABLE("rate") },
+	{ "net,tap=t,ifname=i",	"ifname='i': tap 't' exists already; use "
+				"ifname only with bridge" },
+	{ "net,tap=t,persist=on", "persist='on': tap 't' exists already; use "
+				"persist only with bridge" },
+	{ "net,bridge=b,downscript=/d",
+		"downscript='/d': it undoes what script does; use script, too" },
+	{ "net,bridge=b,script=no,downscript=/d",
+		"downscript='/d': it undoes what script does; use script, too" },
+	{ "net,bridge=b,script=/s,downscript=d",
+		"downscript='d': use the whole path, or no" },
+	{ "net,bridge=b,csum=off,tso=on",	NO_CSUM("csum") "tso on" },
+	{ "net,bridge=b,csum=off,host_uso=on",	NO_CSUM("csum") "uso on" },
+	{ "net,bridge=b,guest_csum=off,guest_tso6=on",
+						NO_CSUM("guest_csum") "tso on" },
 };
 
 static void test_refused(void **state)
@@ -439,6 +721,11 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_commas),
 	cmocka_unit_test(test_bdf),
 	cmocka_unit_test(test_size),
+	cmocka_unit_test(test_net_defaults),
+	cmocka_unit_test(test_net_everything),
+	cmocka_unit_test(test_net_words),
+	cmocka_unit_test(test_net_rate),
+	cmocka_unit_test(test_net_offloads),
 	cmocka_unit_test(test_refused),
 	cmocka_unit_test(test_long),
 	cmocka_unit_test(test_assign),

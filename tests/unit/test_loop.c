@@ -199,6 +199,27 @@ static void test_fd(void **state)
 	drain(f->pipe[0]);
 }
 
+static void test_pause(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(loop_fd_add(f->loop, f->pipe[0], on_read, f->pipe,
+				     &f->watch), 0);
+	f->a.fn = work_stop;
+	fill(f->pipe[1]);
+	loop_fd_pause(f->watch);
+	loop_fd_pause(f->watch);
+	loop_defer(f->loop, &f->a);
+	assert_int_equal(loop_run(f->loop), 5);
+	assert_string_equal(f->diary, "s");
+	loop_fd_resume(f->watch);
+	loop_fd_resume(f->watch);
+	loop_defer(f->loop, &f->a);
+	assert_int_equal(loop_run(f->loop), 5);
+	assert_string_equal(f->diary, "srs");
+	loop_fd_pause(f->watch);		/* and deleted as it is */
+}
+
 static void on_delete_both(void *arg)
 {
 	(void)arg;
@@ -647,6 +668,7 @@ static const struct CMUnitTest tests[] = {
 	LOOP_TEST(test_nothing_after_stop),
 	cmocka_unit_test(test_null),
 	LOOP_TEST(test_fd),
+	LOOP_TEST(test_pause),
 	LOOP_TEST(test_fd_delete_in_callback),
 	LOOP_TEST(test_fd_refused),
 	LOOP_TEST(test_signal),

@@ -87,7 +87,8 @@ static void test_help(void **state)
 		"--debug", "--help", "--version", "path=", "bdf=", "serial=",
 		"readonly=", "cache=", "discard=", "block-size=", "queues=",
 		"queue-size=", "engine=", "size=", "Example", "xl unpause",
-		"ioreq,mem,pci",
+		"ioreq,mem,pci", "bridge=", "tap=", "mac=", "mtu=", "rate=",
+		"script=", "csum=", "tso=", "uso=",
 	};
 	const char *text, *line, *end;
 	struct options o;
