@@ -30,6 +30,7 @@
 #include <linux/virtio_blk.h>
 #include <linux/virtio_ids.h>
 
+#include "chain.h"
 #include "dma.h"
 #include "log.h"
 #include "loop.h"
@@ -148,31 +149,6 @@ static void vblk_fail(struct vblk_req *req, uint8_t status)
 	vblk_finish(req, status);
 }
 
-/* Takes the next @len bytes that the cursor points at.  -EFAULT or 0. */
-static int vblk_take(struct vblk_req *req, void *buf, size_t len)
-{
-	struct dma_cursor *cur = &req->cur;
-	struct guest_mem *gm = req->blk->vdev.gm;
-	uint8_t *p = buf;
-	size_t n;
-
-	while (len) {
-		assert(cur->nseg);	/* lengths were summed before */
-		n = MIN(len, (size_t)(cur->seg->len - cur->off));
-		if (guest_mem_read(gm, p, cur->seg->addr + cur->off, n) < 0)
-			return -EFAULT;
-		p += n;
-		len -= n;
-		cur->off += (uint32_t)n;
-		if (cur->off == cur->seg->len) {
-			cur->seg++;
-			cur->nseg--;
-			cur->off = 0;
-		}
-	}
-	return 0;
-}
-
 /* Is it inside the disk, and in whole blocks? */
 static bool vblk_range_ok(const struct vblk *b, uint64_t sector,
 			  uint64_t bytes)
@@ -244,7 +220,8 @@ static int vblk_next_range(struct vblk_req *req)
 	uint64_t sector, bytes;
 	uint32_t flags;
 
-	if (vblk_take(req, &range, sizeof(range)) < 0)
+	if (chain_read(req->blk->vdev.gm, &req->cur, &range,
+		       sizeof(range)) < 0)
 		return -EFAULT;
 	req->left -= sizeof(range);
 	sector = le64_get(range.sector);
@@ -448,7 +425,7 @@ static void vblk_start(struct vblk_req *req)
 	req->mapped = false;
 	req->left = 0;
 	req->be.done = vblk_done;
-	req->cur = (struct dma_cursor){ .seg = c->seg, .nseg = c->nout };
+	req->cur = chain_out(c);
 	if (c->out_bytes < sizeof(hdr) || !c->in_bytes) {
 		vdev_broken(&req->blk->vdev, "queue %u, head %u: no room for header and status: %llu bytes readable, %llu writable",
 			    req->vq->index, c->head,
@@ -459,7 +436,7 @@ static void vblk_start(struct vblk_req *req)
 	}
 	last = &c->seg[c->nout + c->nin - 1];
 	req->status_addr = last->addr + last->len - 1;
-	if (vblk_take(req, &hdr, sizeof(hdr)) < 0) {
+	if (chain_read(req->blk->vdev.gm, &req->cur, &hdr, sizeof(hdr)) < 0) {
 		vdev_broken(&req->blk->vdev, "queue %u, head %u: the header is not in memory",
 			    req->vq->index, c->head);
 		vblk_finish(req, VIRTIO_BLK_S_IOERR);
