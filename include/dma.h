@@ -41,6 +41,17 @@ struct dma_cursor {
 	uint32_t		off;	/* bytes of *seg already used */
 };
 
+/* Moves on by @n bytes, at most to the end of this segment. */
+static inline void dma_cursor_advance(struct dma_cursor *cur, size_t n)
+{
+	cur->off += (uint32_t)n;
+	if (cur->off == cur->seg->len) {
+		cur->seg++;
+		cur->nseg--;
+		cur->off = 0;
+	}
+}
+
 struct dma_op {
 	/* For the backend, which may overwrite the entries. */
 	struct iovec		iov[DMA_MAX_IOV];

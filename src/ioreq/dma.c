@@ -72,23 +72,13 @@ void dma_close(struct dma_space *ds)
 	free(ds);
 }
 
-static void cursor_advance(struct dma_cursor *cur, size_t n)
-{
-	cur->off += (uint32_t)n;
-	if (cur->off == cur->seg->len) {
-		cur->seg++;
-		cur->nseg--;
-		cur->off = 0;
-	}
-}
-
 static void cursor_skip(struct dma_cursor *cur, size_t bytes)
 {
 	size_t n;
 
 	for (; bytes; bytes -= n) {
 		n = MIN(bytes, (size_t)(cur->seg->len - cur->off));
-		cursor_advance(cur, n);
+		dma_cursor_advance(cur, n);
 	}
 }
 
@@ -138,7 +128,7 @@ static int dma_map_in_place(struct dma_space *ds, struct dma_op *op,
 			break;
 		op->iovcnt += r;
 		op->bytes += n;
-		cursor_advance(&at, n);
+		dma_cursor_advance(&at, n);
 	}
 	/* So many scraps that there is no room for the rest: a piece. */
 	n = ALIGN_DOWN(op->bytes, (size_t)ds->unit);
@@ -202,7 +192,7 @@ static int bounce_copy(struct dma_space *ds, struct dma_op *op,
 			r = guest_mem_write(ds->gm, addr, p, n);
 		if (r < 0)
 			return r;
-		cursor_advance(cur, n);
+		dma_cursor_advance(cur, n);
 	}
 	return 0;
 }

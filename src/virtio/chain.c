@@ -16,16 +16,6 @@ static size_t chain_here(const struct dma_cursor *cur, size_t len)
 	return MIN(len, (size_t)(cur->seg->len - cur->off));
 }
 
-static void chain_advance(struct dma_cursor *cur, size_t n)
-{
-	cur->off += (uint32_t)n;
-	if (cur->off == cur->seg->len) {
-		cur->seg++;
-		cur->nseg--;
-		cur->off = 0;
-	}
-}
-
 int chain_read(struct guest_mem *gm, struct dma_cursor *cur, void *buf,
 	       size_t len)
 {
@@ -36,7 +26,7 @@ int chain_read(struct guest_mem *gm, struct dma_cursor *cur, void *buf,
 		n = chain_here(cur, len);
 		if (guest_mem_read(gm, p, cur->seg->addr + cur->off, n) < 0)
 			return -EFAULT;
-		chain_advance(cur, n);
+		dma_cursor_advance(cur, n);
 	}
 	return 0;
 }
@@ -51,7 +41,7 @@ int chain_write(struct guest_mem *gm, struct dma_cursor *cur, const void *buf,
 		n = chain_here(cur, len);
 		if (guest_mem_write(gm, cur->seg->addr + cur->off, p, n) < 0)
 			return -EFAULT;
-		chain_advance(cur, n);
+		dma_cursor_advance(cur, n);
 	}
 	return 0;
 }
@@ -62,7 +52,7 @@ void chain_skip(struct dma_cursor *cur, size_t len)
 
 	for (; len; len -= n) {
 		n = chain_here(cur, len);
-		chain_advance(cur, n);
+		dma_cursor_advance(cur, n);
 	}
 }
 
@@ -82,7 +72,7 @@ int chain_iov(struct guest_mem *gm, struct guest_hold *hold,
 			break;
 		count += r;
 		done += got;
-		chain_advance(&cur, got);
+		dma_cursor_advance(&cur, got);
 	}
 	*ret_len = done;
 	return count;

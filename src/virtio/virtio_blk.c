@@ -334,18 +334,14 @@ static void vblk_done(struct blk_req *be, int err)
 static void vblk_get_id(struct vblk_req *req, uint64_t room)
 {
 	struct vblk *b = req->blk;
-	const char *p = b->serial;
-	size_t left = MIN(room, (uint64_t)sizeof(b->serial)), n;
-	const struct dma_seg *seg = &req->chain.seg[req->chain.nout];
+	size_t len = MIN(room, (uint64_t)sizeof(b->serial));
+	struct dma_cursor cur = chain_in(&req->chain);
 
-	for (; left; left -= n, p += n, seg++) {
-		n = MIN(left, (size_t)seg->len);
-		if (guest_mem_write(b->vdev.gm, seg->addr, p, n) < 0) {
-			vblk_fail(req, VIRTIO_BLK_S_IOERR);
-			return;
-		}
-		req->written += (uint32_t)n;
+	if (chain_write(b->vdev.gm, &cur, b->serial, len) < 0) {
+		vblk_fail(req, VIRTIO_BLK_S_IOERR);
+		return;
 	}
+	req->written = (uint32_t)len;
 	vblk_finish(req, VIRTIO_BLK_S_OK);
 }
 
