@@ -44,20 +44,31 @@ struct devspec_key {
 
 /* ---- words and numbers ---- */
 
-/* Decimal digits and nothing else.  Return: false if not, or if too large. */
-static bool parse_number(const char *text, uint64_t max, uint64_t *ret)
+/*
+ * A decimal number, the front of @text.  Return: what follows it, or NULL if
+ * there is none, or if it is too large.
+ */
+static const char *parse_digits(const char *text, uint64_t max, uint64_t *ret)
 {
 	unsigned long long v;
 	char *end;
 
 	if (!isdigit((unsigned char)*text))
-		return false;		/* strtoull takes spaces and signs */
+		return NULL;		/* strtoull takes spaces and signs */
 	errno = 0;
 	v = strtoull(text, &end, 10);
-	if (errno || *end != '\0' || v > max)
-		return false;
+	if (errno || v > max)
+		return NULL;
 	*ret = v;
-	return true;
+	return end;
+}
+
+/* The same, and nothing may follow. */
+static bool parse_number(const char *text, uint64_t max, uint64_t *ret)
+{
+	const char *end = parse_digits(text, max, ret);
+
+	return end && *end == '\0';
 }
 
 static bool parse_switch(const char *text, const char *on, const char *off,
@@ -215,26 +226,20 @@ static const char *parse_size(struct devspec *spec, const char *value)
 	static const char usage[] = "use bytes, a multiple of 512, or a number "
 				    "with k, M, G or T, as in 10G";
 	static const char suffixes[] = "kmgt";
-	size_t digits = strspn(value, "0123456789");
-	const char *suffix;
-	char number[24];
+	const char *p, *suffix;
 	int power = 0;
 	uint64_t v;
 
-	if (digits >= sizeof(number))
+	/* Capacities and offsets are signed further down, as off_t. */
+	p = parse_digits(value, INT64_MAX, &v);
+	if (!p)
 		return usage;
-	memcpy(number, value, digits);
-	number[digits] = '\0';
-	if (value[digits] != '\0') {
-		suffix = strchr(suffixes,
-				tolower((unsigned char)value[digits]));
-		if (!suffix || value[digits + 1] != '\0')
+	if (*p != '\0') {
+		suffix = strchr(suffixes, tolower((unsigned char)*p));
+		if (!suffix || p[1] != '\0')
 			return usage;
 		power = (int)(suffix - suffixes) + 1;
 	}
-	/* Capacities and offsets are signed further down, as off_t. */
-	if (!parse_number(number, INT64_MAX, &v))
-		return usage;
 	while (power-- > 0)
 		if (__builtin_mul_overflow(v, 1024, &v) || v > INT64_MAX)
 			return "use less than 8388608T";
@@ -395,22 +400,6 @@ static const char *parse_net_queue_size(struct devspec *spec,
 		return "use a power of two from 2 to 1024";
 	spec->net.queue_size = (unsigned int)v;
 	return NULL;
-}
-
-/*
- * A number and a unit.  Return: what follows the digits, or NULL if there are
- * none or too many.
- */
-static const char *parse_digits(const char *text, uint64_t max, uint64_t *ret)
-{
-	size_t digits = strspn(text, "0123456789");
-	char number[24];
-
-	if (digits >= sizeof(number))
-		return NULL;
-	memcpy(number, text, digits);
-	number[digits] = '\0';
-	return parse_number(number, max, ret) ? text + digits : NULL;
 }
 
 /* "@20ms", or nothing. */
