@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * devices.c: the table of device kinds, and how each is made.  A new kind is
- * one row here, and its options in devspec.c.
+ * one row here, and its keys in a file src/spec_*.c.
  */
 #include <assert.h>
 #include <errno.h>

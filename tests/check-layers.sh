@@ -42,7 +42,15 @@ home 'liburing'      'src/backends/blk/uring\.c'
 home 'linux/if_tun'  'src/(netdev\.c|backends/net/tap\.c)'
 home 'sys/sdt'       'include/trace\.h'
 
-# 3. No header of ours bears a system header's name.
+# 3. A header that a few files of src/ have among themselves.
+private() {	# private HEADER PATH-PATTERN
+	for f in $(grep -rl "^#include \"$1\"" src include || true); do
+		echo "$f" | grep -qE "^($2)$" || say "$f may not use \"$1\""
+	done
+}
+private 'spec.h' 'src/(devspec|spec(_[a-z]+)?)\.c'
+
+# 4. No header of ours bears a system header's name.
 # shellcheck disable=SC2044
 for h in $(find src include tests -name '*.h'); do
 	[ -e "/usr/include/$(basename "$h")" ] && say "$h bears a system header's name"
