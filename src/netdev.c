@@ -4,19 +4,8 @@
  *
  *	is the bridge one?	-> make, or find and open, the interface
  *	-> header, byte order	-> what can the kernel leave undone?
- *	-> MTU			-> plug in: script, or into the bridge
+ *	-> MTU			-> plug in: netscript.c, or into the bridge
  *	-> up			-> what did it become?
- *
- * Scripts come in two manners.  Those of the toolstack, in /etc/xen/scripts,
- * are called as xl calls them for a device model's tap,
- *
- *	INTERFACE=vif3.18-v bridge=xenbr0 ... vif-bridge add type_if=tap
- *
- * not as for a kernel's vif: in the former manner they take from the
- * environment what they do not find in xenstore, and on success leave nothing
- * there, so that no backend directory has to be made up for them.  All others
- * are called as QEMU does it, with the interface's name and nothing else.
- * Both get a clean environment and 40 seconds.
  *
  * What is sent by way of the tap is not limited with TUNSETSNDBUF, but by
  * the queue of the interface where it leaves.  A limit would count frames
@@ -26,34 +15,26 @@
  * A tap goes with its last descriptor, so one is kept here: the backend may
  * close its own, and the script that unplugs still finds the interface.
  */
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <net/if.h>
 #include <net/if_arp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
 #include "backends/net/tap.h"
 #include "log.h"
-#include "loop.h"
 #include "netdev.h"
+#include "netscript.h"
 #include "util.h"
 
-#define SCRIPT_DEFAULT	NETDEV_SCRIPTS "/vif-bridge"
-#define SCRIPT_MS	40000u		/* LIBXL_HOTPLUG_TIMEOUT */
-#define SCRIPT_POLL_MS	5
 #define MTU_DEFAULT	1500u
 #define TAP_MTU_MAX	65521u
 
@@ -427,184 +408,31 @@ static int netdev_own_mac(struct netdev *nd)
 	return 0;
 }
 
-/* ---- scripts ---- */
+/* ---- plugging in ---- */
 
-/* Finds out which script is meant.  A bare name is one of the toolstack's. */
 static int netdev_find_script(struct netdev *nd)
 {
-	const char *script = nd->opts.script;
-	int n;
-
-	if (!script && nd->opts.bridge && access(SCRIPT_DEFAULT, X_OK) == 0)
-		script = SCRIPT_DEFAULT;
-	if (!script || strcmp(script, "no") == 0)
-		return 0;
-	n = asprintf(&nd->script, "%s%s", strchr(script, '/') ? "" :
-		     NETDEV_SCRIPTS "/", script);
-	if (n < 0) {
-		nd->script = NULL;
-		return netdev_refuse(nd, -ENOMEM, "out of memory");
-	}
-	if (access(nd->script, X_OK) < 0)
-		return netdev_refuse(nd, -errno, "script='%s' cannot be run: %m; say script=no to do without",
-				     nd->script);
-	return 0;
-}
-
-static bool script_is_toolstack(const char *path)
-{
-	return strncmp(path, NETDEV_SCRIPTS "/", strlen(NETDEV_SCRIPTS) + 1)
-	       == 0;
-}
-
-#define SCRIPT_ENV_MAX	12
-
-struct script_env {
-	char	text[SCRIPT_ENV_MAX][PATH_MAX + 32];
-	char	*list[SCRIPT_ENV_MAX + 1];
-	size_t	count;
-};
-
-__attribute__((format(printf, 2, 3)))
-static void script_env_add(struct script_env *env, const char *fmt, ...)
-{
-	char *text = env->text[env->count];
-	va_list ap;
-
-	assert(env->count < SCRIPT_ENV_MAX);
-	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(env->text[0]), fmt, ap);
-	va_end(ap);
-	env->list[env->count++] = text;
-	env->list[env->count] = NULL;
-}
-
-static void script_env_fill(const struct netdev *nd, const char *path,
-			    struct script_env *env)
-{
-	const char *name = nd->info.ifname;
-
-	env->count = 0;
-	script_env_add(env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-	script_env_add(env, "INTERFACE=%s", name);
-	script_env_add(env, "bridge=%s", nd->opts.bridge ? nd->opts.bridge :
-		       "");
-	if (!script_is_toolstack(path)) {
-		script_env_add(env, "domid=%u", nd->opts.domid);
-		script_env_add(env, "mac=%02x:%02x:%02x:%02x:%02x:%02x",
-			       nd->info.mac[0], nd->info.mac[1],
-			       nd->info.mac[2], nd->info.mac[3],
-			       nd->info.mac[4], nd->info.mac[5]);
-		return;
-	}
-	script_env_add(env, "script=%s", path);
-	script_env_add(env, "vif=%s", name);
-	script_env_add(env, "XENBUS_TYPE=vif");
-	script_env_add(env, "XENBUS_BASE_PATH=backend");
-	script_env_add(env, "XENBUS_PATH=backend/vif/%u/%02x-v",
-		       nd->opts.domid, nd->opts.devfn);
-}
-
-/* In the child, between fork() and execve(): only what is allowed there. */
-static void script_exec(const char *path, char *const argv[],
-			char *const envp[])
-{
-	sigset_t none;
-	int fd;
-
-	(void)setpgid(0, 0);		/* the parent does it, too */
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	(void)signal(SIGPIPE, SIG_DFL);
-	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	fd = open("/dev/null", O_RDONLY);
-	if (fd < 0 || dup2(fd, STDIN_FILENO) < 0 ||
-	    dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
-		_exit(126);
-	if (fd > STDERR_FILENO)
-		close(fd);
-	execve(path, argv, envp);
-	_exit(127);
-}
-
-/* Return: 0 and the wait status, or -ETIMEDOUT: it was killed. */
-static int script_wait(pid_t pid, unsigned int ms, int *ret_status)
-{
-	const struct timespec pause = { .tv_nsec = SCRIPT_POLL_MS * 1000000L };
-	uint64_t deadline = loop_now_ms() + ms;
-	pid_t p;
-
-	for (;;) {
-		p = waitpid(pid, ret_status, WNOHANG);
-		if (p == pid)
-			return 0;
-		if (p < 0 && errno != EINTR)
-			return -errno;
-		if (loop_now_ms() >= deadline)
-			break;
-		(void)nanosleep(&pause, NULL);	/* shorter is fine */
-	}
-	(void)kill(-pid, SIGKILL);		/* with what it has started */
-	(void)waitpid(pid, ret_status, 0);
-	return -ETIMEDOUT;
-}
-
-static int script_judge(struct netdev *nd, const char *key, const char *path,
-			int status)
-{
-	const char *hint = script_is_toolstack(path) ?
-			   "; /var/log/xen/xen-hotplug.log may say why" : "";
-
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return 0;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-		return netdev_refuse(nd, -ENOEXEC, "%s='%s' cannot be run, or did not find a command (status 127)%s",
-				     key, path, hint);
-	if (WIFEXITED(status))
-		return netdev_refuse(nd, -EIO, "%s='%s' failed with status %d for '%s'%s",
-				     key, path, WEXITSTATUS(status),
-				     nd->info.ifname, hint);
-	return netdev_refuse(nd, -EIO, "%s='%s' was ended by signal %d", key,
-			     path, WTERMSIG(status));
+	return netscript_find(nd->opts.script, nd->opts.bridge != NULL,
+			      &nd->script, nd->why, nd->why_len);
 }
 
 static int netdev_run_script(struct netdev *nd, const char *key,
 			     const char *path, const char *action)
 {
-	unsigned int ms = nd->opts.script_ms ? nd->opts.script_ms : SCRIPT_MS;
-	bool xl = script_is_toolstack(path);
-	char *argv[4] = {
-		(char *)path,
-		(char *)(xl ? action : nd->info.ifname),
-		(char *)(xl ? "type_if=tap" : NULL),
+	struct netscript ns = {
+		.key	= key,
+		.path	= path,
+		.action	= action,
+		.ifname	= nd->info.ifname,
+		.bridge	= nd->opts.bridge,
+		.domid	= nd->opts.domid,
+		.devfn	= nd->opts.devfn,
+		.ms	= nd->opts.script_ms,
 	};
-	struct script_env *env = malloc(sizeof(*env));
-	int status = 0, r;
-	pid_t pid;
 
-	if (!env)
-		return netdev_refuse(nd, -ENOMEM, "out of memory");
-	script_env_fill(nd, path, env);
-	pid = fork();
-	if (pid == 0)
-		script_exec(path, argv, env->list);
-	r = pid < 0 ? -errno : 0;
-	free(env);
-	if (r < 0)
-		return netdev_refuse(nd, r, "%s='%s' cannot be started: %s",
-				     key, path, strerror(-r));
-	(void)setpgid(pid, pid);	/* whoever of the two comes first */
-	r = script_wait(pid, ms, &status);
-	if (r == -ETIMEDOUT)
-		return netdev_refuse(nd, r, "%s='%s' did not end within %u s and was killed",
-				     key, path, (ms + 999) / 1000);
-	if (r < 0)
-		return netdev_refuse(nd, r, "%s='%s': %s", key, path,
-				     strerror(-r));
-	return script_judge(nd, key, path, status);
+	memcpy(ns.mac, nd->info.mac, sizeof(ns.mac));
+	return netscript_run(&ns, nd->why, nd->why_len);
 }
-
-/* ---- plugging in ---- */
 
 /*
  * As vif-bridge does it: a bridge without an address of its own takes the
@@ -769,7 +597,7 @@ static void netdev_unplug(struct netdev *nd)
 	nd->why_len = sizeof(why);
 	if (down && strcmp(down, "no") != 0)
 		r = netdev_run_script(nd, "downscript", down, "remove");
-	else if (!down && script_is_toolstack(nd->script))
+	else if (!down && netscript_is_toolstack(nd->script))
 		r = netdev_run_script(nd, "script", nd->script, "remove");
 	if (r < 0 && nd->open)		/* else there is a line already */
 		log_warn("d%u: %s", nd->opts.domid, why);

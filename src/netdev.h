@@ -19,7 +19,6 @@
 #include "net_backend.h"
 
 #define NETDEV_NAME_LEN		16	/* IFNAMSIZ, with the zero */
-#define NETDEV_SCRIPTS		"/etc/xen/scripts"	/* the toolstack's */
 
 /* Strings are borrowed until netdev_close(). */
 struct netdev_opts {

@@ -14,6 +14,7 @@
 #include "loop.h"
 #include "netdev.h"
 #include "netlab.h"
+#include "netscript.h"
 #include "unit.h"
 #include "util.h"
 
@@ -709,7 +710,7 @@ static void test_script_fails(void **state)
 /* In the toolstack's manner, and by default. */
 static void test_toolstack(void **state)
 {
-	static const char script[] = NETDEV_SCRIPTS "/vif-bridge";
+	static const char script[] = NETSCRIPT_DIR "/vif-bridge";
 
 	(void)state;
 	need_root();
@@ -722,7 +723,7 @@ static void test_toolstack(void **state)
 	assert_true(is_in_bridge(NAME, "br0"));
 	assert_false(closes(NAME));
 
-	assert_int_equal(mkdir(NETDEV_SCRIPTS, 0755), 0);
+	assert_int_equal(mkdir(NETSCRIPT_DIR, 0755), 0);
 	make_script(script, "echo $# $1 $2 $INTERFACE $vif $bridge $script $XENBUS_TYPE $XENBUS_PATH $XENBUS_BASE_PATH >>$D/out");
 	opens();
 	assert_string_equal(script_said(), "2 add type_if=tap vif7.18-v vif7.18-v br0 /etc/xen/scripts/vif-bridge vif backend/vif/7/c0-v backend\n");
