@@ -323,6 +323,14 @@ void device_close(struct device *dev)
 	free(dev);
 }
 
+void device_abandon(struct device *dev)
+{
+	if (!dev)
+		return;
+	netdev_close(dev->net);
+	dev->net = NULL;
+}
+
 int device_attach(struct device *dev, const struct device_env *env,
 		  char *why, size_t why_len)
 {

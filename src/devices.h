@@ -35,6 +35,12 @@ int device_open(const struct devspec *spec, uint32_t domid, const char *guest,
 		char *why, size_t why_len);
 void device_close(struct device *dev);		/* NULL is fine */
 
+/*
+ * Instead of device_close(), before an exit that leaves the rest to the
+ * kernel: what the kernel does not do, which is to run scripts.
+ */
+void device_abandon(struct device *dev);	/* NULL is fine */
+
 struct device_env {
 	struct loop	*loop;
 	struct domain	*dom;

@@ -191,6 +191,15 @@ static void guest_end(struct guest *g)
 	domctl_close(g->dc);
 }
 
+/* We exit now, and the kernel takes away what there is. */
+static void guest_abandon(struct guest *g)
+{
+	size_t i;
+
+	for (i = 0; i < g->opts.ndevices; i++)
+		device_abandon(g->devices[i]);
+}
+
 /* Everything is in place.  Return: 0 or a negative errno with @why. */
 static int guest_ready(struct guest *g, struct background *bg, char *why,
 		       size_t why_len)
@@ -227,6 +236,7 @@ static int guest_serve(struct guest *g, struct background *bg)
 	(void)notify_send("STOPPING=1");	/* nobody to tell otherwise */
 	if (r < 0) {
 		worker_abandon(g->worker);
+		guest_abandon(g);
 		background_end(bg);
 		_exit(EXIT_FAILURE);	/* memory is still lent to a disk */
 	}
@@ -236,6 +246,7 @@ static int guest_serve(struct guest *g, struct background *bg)
 		 * address space is unmapped far faster than its pieces, for
 		 * whose pages Xen is waiting.
 		 */
+		guest_abandon(g);
 		background_end(bg);
 		exit(EXIT_SUCCESS);
 	}

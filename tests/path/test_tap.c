@@ -128,6 +128,51 @@ static void test_fails(void **state)
 	no_taps();
 }
 
+static void make_script(const char *file, const char *body)
+{
+	FILE *f = fopen(file, "we");
+
+	assert_non_null(f);
+	assert_true(fprintf(f, "#!/bin/sh\n%s\n", body) > 0);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(chmod(file, 0755), 0);
+}
+
+/* Whether we are told to end, or the guest does: what plugs in plugs out. */
+static void test_downscript(void **state)
+{
+	char up[160], down[160], out[160], text[400], card[400];
+	int i;
+
+	(void)state;
+	need_root();
+	snprintf(up, sizeof(up), "%s.up", img);
+	snprintf(down, sizeof(down), "%s.down", img);
+	snprintf(out, sizeof(out), "%s.out", img);
+	snprintf(text, sizeof(text), "test -e /sys/class/net/$1 && echo $1 >%s",
+		 out);
+	make_script(up, "exit 0");
+	make_script(down, text);
+	snprintf(card, sizeof(card), "net,bridge=br0,script=%s,downscript=%s",
+		 up, down);
+	for (i = 0; i < 2; i++) {
+		p = path_run(t, card, disk, NULL);
+		assert_int_equal(taps(), 1);
+		assert_int_equal(access(out, F_OK), -1);
+		if (i == 0) {
+			path_stop(t, p);
+		} else {
+			toy_destroy(t);
+			assert_int_equal(toy_exit(p, TOY_MS), 0);
+		}
+		assert_int_equal(access(out, F_OK), 0);
+		assert_int_equal(unlink(out), 0);
+		no_taps();
+	}
+	assert_int_equal(unlink(up), 0);
+	assert_int_equal(unlink(down), 0);
+}
+
 /* Somebody removes the tap, and the bridge: the disk goes on. */
 static void test_vanishes(void **state)
 {
@@ -153,6 +198,7 @@ int main(void)
 		TAP_TEST(test_cards),
 		TAP_TEST(test_killed),
 		TAP_TEST(test_fails),
+		TAP_TEST(test_downscript),
 		TAP_TEST(test_vanishes),
 	};
 
