@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "claim.h"
@@ -254,6 +253,26 @@ static int guest_serve(struct guest *g, struct background *bg)
 	return EXIT_SUCCESS;
 }
 
+/*
+ * What the process inherits is not of its choosing.  A descriptor from 0 to 2
+ * that is closed would be an image's next, and log lines would go into it;
+ * and with SIGCHLD ignored nobody hears how a child of ours ended.
+ */
+static int set_the_stage(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+		if (fd < 0)
+			return -errno;
+	} while (fd <= STDERR_FILENO);
+	close(fd);
+	(void)signal(SIGPIPE, SIG_IGN);	/* cannot fail for these */
+	(void)signal(SIGCHLD, SIG_DFL);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct background bg = BACKGROUND_INIT;
@@ -261,8 +280,9 @@ int main(int argc, char **argv)
 	char why[WHY_LEN];
 	int status;
 
+	if (set_the_stage() < 0)
+		return EXIT_FAILURE;	/* and nowhere to say so */
 	log_init("xen-virtiod", getenv("JOURNAL_STREAM") != NULL);
-	(void)signal(SIGPIPE, SIG_IGN);	/* cannot fail for SIGPIPE */
 	switch (options_parse(argc, argv, &g.opts)) {
 	case OPTIONS_RUN:
 		break;

@@ -150,6 +150,33 @@ static void read_pid(const char *file, pid_t *ret)
 	fclose(f);
 }
 
+/* Started with nothing open: no image becomes what log lines go to. */
+static void test_closed_descriptors(void **state)
+{
+	const char *prog = getenv("XEN_VIRTIOD");
+	const char *const argv[] = {
+		"/bin/sh", "-c", "PATH=.; exec \"$0\" \"$@\" <&- >&- 2>&-",
+		prog ? prog : "./xen-virtiod", "--domain", "toy", "--device",
+		spec, NULL
+	};
+	char file[64], target[64];
+	ssize_t n;
+	int i;
+
+	(void)state;
+	p = toy_spawnv(t, argv);
+	if (toy_ready(p, TOY_MS))
+		fail_msg("not ready, exit %d", toy_exit(p, 0));
+	for (i = 0; i < 3; i++) {
+		snprintf(file, sizeof(file), "/proc/%d/fd/%d", (int)p->pid, i);
+		n = readlink(file, target, sizeof(target) - 1);
+		assert_true(n > 0);
+		target[n] = '\0';
+		assert_string_equal(target, "/dev/null");
+	}
+	path_stop(t, p);
+}
+
 static void test_background(void **state)
 {
 	char file[128];
@@ -706,6 +733,7 @@ int main(void)
 		LIFE_TEST(test_order),
 		LIFE_TEST(test_by_number),
 		HVM_TEST(test_hvm_has_no_latch),
+		LIFE_TEST(test_closed_descriptors),
 		LIFE_TEST(test_background),
 		LIFE_TEST(test_background_fails),
 		LIFE_TEST(test_usage),

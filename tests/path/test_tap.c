@@ -126,6 +126,15 @@ static void test_fails(void **state)
 	assert_int_equal(toy_exit(p, TOY_MS), 1);
 	assert_in_log(p, "script='/bin/false' failed with status 1");
 	no_taps();
+
+	/* Nor does it help to be started by who does not want to know. */
+	(void)signal(SIGCHLD, SIG_IGN);
+	p = toy_spawn(t, NULL, "--domain", "toy", "--device",
+		      "net,bridge=br0,script=/bin/false", NULL);
+	(void)signal(SIGCHLD, SIG_DFL);
+	assert_int_equal(toy_exit(p, TOY_MS), 1);
+	assert_in_log(p, "script='/bin/false' failed with status 1");
+	no_taps();
 }
 
 static void make_script(const char *file, const char *body)
