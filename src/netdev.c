@@ -95,15 +95,18 @@ static bool sysfs_has(const char *ifname, const char *file)
 	return f != NULL;
 }
 
-static bool sysfs_hex(const char *ifname, const char *file, unsigned int *ret)
+/* A number as the kernel writes it, 4097 or 0x1001. */
+static bool sysfs_number(const char *ifname, const char *file,
+			 unsigned int *ret)
 {
 	FILE *f = sysfs_open(ifname, file);
-	int n;
+	int n, v = 0;
 
 	if (!f)
 		return false;
-	n = fscanf(f, "%x", ret);
+	n = fscanf(f, "%i", &v);
 	(void)fclose(f);		/* was only read */
+	*ret = (unsigned int)v;
 	return n == 1;
 }
 
@@ -301,7 +304,7 @@ static int netdev_interface(struct netdev *nd)
 	if (if_nametoindex(tap) == 0)
 		return netdev_refuse(nd, -ENODEV, "tap='%s' does not exist; make it with 'ip tuntap add dev %s mode tap', or say bridge=NAME to have one made",
 				     tap, tap);
-	if (sysfs_hex(tap, "tun_flags", &flags))
+	if (sysfs_number(tap, "tun_flags", &flags))
 		return netdev_use_tap(nd, flags);
 	if (sysfs_has(tap, "macvtap"))
 		return netdev_use_macvtap(nd);
@@ -462,6 +465,19 @@ static int netdev_quiet_port(struct netdev *nd)
 	return 0;
 }
 
+/* It is a port already, as one that persists is, but of which bridge? */
+static int netdev_check_port(struct netdev *nd)
+{
+	unsigned int index;
+
+	if (sysfs_number(nd->info.ifname, "brport/bridge/ifindex", &index) &&
+	    index == if_nametoindex(nd->opts.bridge))
+		return 0;
+	return netdev_refuse(nd, -EBUSY, "bridge='%s': '%s' persists, and is plugged in elsewhere; take it out with 'ip link set %s nomaster'",
+			     nd->opts.bridge, nd->info.ifname,
+			     nd->info.ifname);
+}
+
 static int netdev_join_bridge(struct netdev *nd)
 {
 	const char *bridge = nd->opts.bridge;
@@ -477,7 +493,7 @@ static int netdev_join_bridge(struct netdev *nd)
 		return 0;
 	r = -errno;
 	if (r == -EBUSY && nd->opts.persist)
-		return 0;		/* since last time */
+		return netdev_check_port(nd);
 	if (r == -EOPNOTSUPP)
 		return netdev_refuse_bridge(nd);
 	return netdev_refuse(nd, r, "bridge='%s' does not take '%s': %s",

@@ -404,6 +404,16 @@ static void test_persist(void **state)
 	assert_true(is_in_bridge(NAME, "br0"));
 	opens();				/* the same again */
 	assert_true(closes(NAME));
+
+	/* One guest's network is not another's. */
+	assert_int_equal(netlab_bridge("br1"), 0);
+	opts.bridge = "br1";
+	refuses(-EBUSY, "bridge='br1': 'vif7.18-v' persists, and is plugged in elsewhere; take it out with 'ip link set vif7.18-v nomaster'");
+	assert_true(is_in_bridge(NAME, "br0"));
+	assert_int_equal(netlab_set_up("br1", false), 0);
+	assert_int_equal(netlab_del("br1"), 0);
+	opts.bridge = "br0";
+
 	opts.wanted.queues = 2;
 	refuses(-EINVAL, "ifname='vif7.18-v' exists already and is in use, or was made for another number of queues; choose another name, or say tap=vif7.18-v if it is a tap that you want to use");
 	fd = netlab_tap(NAME, 0);
