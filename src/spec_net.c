@@ -22,10 +22,16 @@ static const char *copy_text(const char *value, char **ret)
 		;
 	if (*p != '\0')
 		return "use printable ASCII without spaces";
+	if (*value == '-')
+		return "a script could take this for an option: use a name "
+		       "that begins otherwise";
 	return spec_parse_text(value, ret);
 }
 
-/* What the kernel takes for the name of an interface, and no pattern. */
+/*
+ * What the kernel takes for the name of an interface, and no pattern.  In
+ * /proc/sys/net two names stand for every interface there is or will be.
+ */
 static const char *check_name(const char *name)
 {
 	if (strlen(name) > NAME_MAX_BYTES)
@@ -34,6 +40,8 @@ static const char *check_name(const char *name)
 	    strcmp(name, "..") == 0)
 		return "no interface can have this name: use letters and "
 		       "digits";
+	if (strcmp(name, "all") == 0 || strcmp(name, "default") == 0)
+		return "this name stands for all interfaces: use another";
 	return NULL;
 }
 

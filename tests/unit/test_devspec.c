@@ -356,6 +356,9 @@ static void test_net_offloads(void **state)
 #define NAME_LONG	"the name of an interface has at most 15 characters"
 #define NAME_BAD	"no interface can have this name: use letters and " \
 			"digits"
+#define NAME_DASH	"a script could take this for an option: use a name " \
+			"that begins otherwise"
+#define NAME_ALL	"this name stands for all interfaces: use another"
 #define ASCII		"use printable ASCII without spaces"
 #define MAC_USE		"use six bytes, as in 00:16:3e:01:02:03"
 #define RATE_USE	"use RATE/s or RATE/s@INTERVAL, as in 10Mb/s or " \
@@ -526,6 +529,13 @@ static const struct {
 	{ "net,bridge=.",	"bridge='.': " NAME_BAD },
 	{ "net,bridge=a:1",	"bridge='a:1': " NAME_BAD },
 	{ "net,bridge=a b",	"bridge='a b': " ASCII },
+	{ "net,bridge=-b",	"bridge='-b': " NAME_DASH },
+	{ "net,bridge=--x,script=s", "bridge='--x': " NAME_DASH },
+	{ "net,tap=-t",		"tap='-t': " NAME_DASH },
+	{ "net,bridge=b,ifname=-", "ifname='-': " NAME_DASH },
+	{ "net,bridge=b,ifname=all", "ifname='all': " NAME_ALL },
+	{ "net,bridge=b,ifname=default", "ifname='default': " NAME_ALL },
+	{ "net,bridge=all",	"bridge='all': " NAME_ALL },
 	{ "net,tap=a\nb",	"tap='a\\x0ab': " ASCII },
 	{ "net,bridge=b,mac=00:16:3e:01:02", "mac='00:16:3e:01:02': " MAC_USE },
 	{ "net,bridge=b,mac=00:16:3e:01:02:03:04",
