@@ -127,6 +127,8 @@ static void script_exec(const char *path, char *const argv[],
 	(void)signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	/* Ours close by themselves; what we have inherited does not. */
+	(void)close_range(STDERR_FILENO + 1, ~0u, 0);
 	fd = open("/dev/null", O_RDONLY);
 	if (fd < 0 || dup2(fd, STDIN_FILENO) < 0 ||
 	    dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
