@@ -157,6 +157,7 @@ static int script_wait(pid_t pid, unsigned int ms, int *ret_status)
 		(void)nanosleep(&pause, NULL);	/* shorter is fine */
 	}
 	(void)kill(-pid, SIGKILL);		/* with what it has started */
+	(void)kill(pid, SIGKILL);		/* it may have left its group */
 	(void)waitpid(pid, ret_status, 0);
 	return -ETIMEDOUT;
 }

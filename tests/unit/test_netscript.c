@@ -3,8 +3,10 @@
  * test_netscript.c: which script is meant, and what one sees that is run.
  * That the right ones are run for an interface is in test_netdev.c.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include "loop.h"
 #include "netscript.h"
 #include "unit.h"
 
@@ -79,10 +81,26 @@ static void test_descriptors(void **state)
 	assert_string_equal(script_said(), "0\n");
 }
 
+/* One that has left its process group ends in time all the same. */
+static void test_left_its_group(void **state)
+{
+	uint64_t began = loop_now_ms();
+
+	(void)state;
+	if (access("/usr/bin/perl", X_OK) < 0)
+		skip();
+	make_script("exec perl -e 'setpgrp(0, getpgrp(getppid)); sleep 20'");
+	ns.ms = 500;
+	assert_int_equal(netscript_run(&ns, why, sizeof(why)), -ETIMEDOUT);
+	assert_non_null(strstr(why, "did not end within 1 s and was killed"));
+	assert_in_range(loop_now_ms() - began, 500, 10000);
+}
+
 #define SCRIPT_TEST(fn)	cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 static const struct CMUnitTest tests[] = {
 	SCRIPT_TEST(test_descriptors),
+	SCRIPT_TEST(test_left_its_group),
 };
 
 UNIT_MAIN(tests)
