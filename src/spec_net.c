@@ -70,6 +70,9 @@ static const char *parse_ifname(struct devspec *spec, const char *value)
 
 static const char *parse_script(struct devspec *spec, const char *value)
 {
+	if (value[0] != '/' && strchr(value, '/'))
+		return "use the whole path, the name of one in "
+		       "/etc/xen/scripts, or no";
 	return spec_parse_text(value, &spec->net.script);
 }
 

@@ -359,6 +359,8 @@ static void test_net_offloads(void **state)
 #define NAME_DASH	"a script could take this for an option: use a name " \
 			"that begins otherwise"
 #define NAME_ALL	"this name stands for all interfaces: use another"
+#define SCRIPT_USE	"use the whole path, the name of one in " \
+			"/etc/xen/scripts, or no"
 #define ASCII		"use printable ASCII without spaces"
 #define MAC_USE		"use six bytes, as in 00:16:3e:01:02:03"
 #define RATE_USE	"use RATE/s or RATE/s@INTERVAL, as in 10Mb/s or " \
@@ -598,6 +600,9 @@ static const struct {
 		"downscript='/d': it undoes what script does; use script, too" },
 	{ "net,bridge=b,script=no,downscript=/d",
 		"downscript='/d': it undoes what script does; use script, too" },
+	{ "net,bridge=b,script=./s", "script='./s': " SCRIPT_USE },
+	{ "net,bridge=b,script=../scripts/vif-bridge",
+		"script='../scripts/vif-bridge': " SCRIPT_USE },
 	{ "net,bridge=b,script=/s,downscript=d",
 		"downscript='d': use the whole path, or no" },
 	{ "net,bridge=b,csum=off,tso=on",	NO_CSUM("csum") "tso on" },
