@@ -413,10 +413,17 @@ static int netdev_own_mac(struct netdev *nd)
 
 /* ---- plugging in ---- */
 
-static int netdev_find_script(struct netdev *nd)
+/* Both: that nothing can be plugged out is to be known before it is in. */
+static int netdev_find_scripts(struct netdev *nd)
 {
-	return netscript_find(nd->opts.script, nd->opts.bridge != NULL,
-			      &nd->script, nd->why, nd->why_len);
+	const char *down = nd->opts.downscript;
+	int r;
+
+	r = netscript_find(nd->opts.script, nd->opts.bridge != NULL,
+			   &nd->script, nd->why, nd->why_len);
+	if (r < 0 || !down || strcmp(down, "no") == 0)
+		return r;
+	return netscript_check("downscript", down, nd->why, nd->why_len);
 }
 
 static int netdev_run_script(struct netdev *nd, const char *key,
@@ -553,7 +560,7 @@ static int netdev_settle(struct netdev *nd)
 static int netdev_do_open(struct netdev *nd)
 {
 	static int (*const steps[])(struct netdev *nd) = {
-		netdev_open_sock, netdev_check_bridge, netdev_find_script,
+		netdev_open_sock, netdev_check_bridge, netdev_find_scripts,
 		netdev_interface, netdev_headers, netdev_offloads,
 		netdev_own_mac, netdev_mtu, netdev_plug, netdev_bring_up,
 		netdev_settle,

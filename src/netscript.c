@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,6 +33,24 @@
 #define SCRIPT_DEFAULT	NETSCRIPT_DIR "/vif-bridge"
 #define SCRIPT_MS	40000u		/* LIBXL_HOTPLUG_TIMEOUT */
 #define SCRIPT_POLL_MS	5
+
+int netscript_check(const char *key, const char *path, char *why,
+		    size_t why_len)
+{
+	struct stat st;
+	int r = 0;
+
+	if (stat(path, &st) < 0)
+		r = -errno;
+	else if (S_ISDIR(st.st_mode))
+		r = -EISDIR;
+	else if (!S_ISREG(st.st_mode) || access(path, X_OK) < 0)
+		r = -EACCES;
+	if (r < 0)
+		(void)snprintf(why, why_len, "%s='%s' cannot be run: %s; say %s=no to do without",
+			       key, path, strerror(-r), key);
+	return r;
+}
 
 int netscript_find(const char *script, bool bridge, char **ret,
 		   char *why, size_t why_len)
@@ -51,10 +70,8 @@ int netscript_find(const char *script, bool bridge, char **ret,
 		(void)snprintf(why, why_len, "out of memory");
 		return -ENOMEM;
 	}
-	if (access(path, X_OK) < 0) {
-		r = -errno;
-		(void)snprintf(why, why_len, "script='%s' cannot be run: %s; say script=no to do without",
-			       path, strerror(-r));
+	r = netscript_check("script", path, why, why_len);
+	if (r < 0) {
 		free(path);
 		return r;
 	}

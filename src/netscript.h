@@ -33,6 +33,10 @@ struct netscript {
 int netscript_find(const char *script, bool bridge, char **ret,
 		   char *why, size_t why_len);
 
+/* Is @path, the value of @key, one?  Return: 0, or an errno with @why. */
+int netscript_check(const char *key, const char *path, char *why,
+		    size_t why_len);
+
 bool netscript_is_toolstack(const char *path);
 
 /* Runs it, and waits.  Return: 0, or a negative errno with @why. */

@@ -683,6 +683,13 @@ static void test_script_fails(void **state)
 	(void)snprintf(words, sizeof(words), "script='%s' cannot be run: No such file or directory; say script=no to do without", up);
 	refuses(-ENOENT, words);
 
+	/* A way in and none out: then not even in. */
+	make_script(up, "echo up >$D/out");
+	opts.downscript = "/no/such/script";
+	refuses(-ENOENT, "downscript='/no/such/script' cannot be run: No such file or directory; say downscript=no to do without");
+	opts.downscript = NULL;
+	assert_string_equal(script_said(), "");
+
 	make_script(up, "exit 3");
 	(void)snprintf(words, sizeof(words), "script='%s' failed with status 3 for 'vif7.18-v'", up);
 	refuses(-EIO, words);

@@ -66,6 +66,41 @@ static const char *script_said(void)
 	return text;
 }
 
+static void test_find(void **state)
+{
+	char *found = text, words[256];
+
+	(void)state;
+	assert_int_equal(netscript_find("no", true, &found, why, sizeof(why)),
+			 0);
+	assert_null(found);
+	assert_int_equal(netscript_find(NULL, false, &found, why,
+					sizeof(why)), 0);
+	assert_null(found);
+	make_script("exit 0");
+	assert_int_equal(netscript_find(file, true, &found, why, sizeof(why)),
+			 0);
+	assert_string_equal(found, file);
+	free(found);
+	assert_string_equal(why, "");
+
+	/* Root may "execute" a directory. */
+	found = text;
+	assert_int_equal(netscript_find(dir, true, &found, why, sizeof(why)),
+			 -EISDIR);
+	(void)snprintf(words, sizeof(words), "script='%s' cannot be run: Is a directory; say script=no to do without", dir);
+	assert_string_equal(why, words);
+	assert_int_equal(netscript_find("/dev/null", true, &found, why,
+					sizeof(why)), -EACCES);
+	assert_string_equal(why, "script='/dev/null' cannot be run: Permission denied; say script=no to do without");
+	assert_int_equal(chmod(file, 0644), 0);
+	assert_int_equal(netscript_check("downscript", file, why,
+					 sizeof(why)), -EACCES);
+	(void)snprintf(words, sizeof(words), "downscript='%s' cannot be run: Permission denied; say downscript=no to do without", file);
+	assert_string_equal(why, words);
+	assert_ptr_equal(found, text);
+}
+
 /* What somebody has left open for us is not open for a script. */
 static void test_descriptors(void **state)
 {
@@ -99,6 +134,7 @@ static void test_left_its_group(void **state)
 #define SCRIPT_TEST(fn)	cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 static const struct CMUnitTest tests[] = {
+	SCRIPT_TEST(test_find),
 	SCRIPT_TEST(test_descriptors),
 	SCRIPT_TEST(test_left_its_group),
 };
