@@ -48,7 +48,7 @@ struct devspec_offloads {
 
 struct devspec_net {
 	char		*bridge;	/* exactly one of bridge, tap, and */
-	char		*tap;		/* engine "null" */
+	char		*tap;		/* engine "null"; 255 and 15 bytes */
 	char		*script;	/* or NULL; "no": none at all */
 	char		*downscript;	/* or NULL */
 	char		*ifname;	/* at most 15 bytes, or NULL */

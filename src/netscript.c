@@ -100,11 +100,13 @@ static void script_env_add(struct script_env *env, const char *fmt, ...)
 {
 	char *text = env->text[env->count];
 	va_list ap;
+	int n;
 
 	assert(env->count < SCRIPT_ENV_MAX);
 	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(env->text[0]), fmt, ap);
+	n = vsnprintf(text, sizeof(env->text[0]), fmt, ap);
 	va_end(ap);
+	assert(n >= 0 && (size_t)n < sizeof(env->text[0]));
 	env->list[env->count++] = text;
 	env->list[env->count] = NULL;
 }

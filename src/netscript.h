@@ -17,7 +17,7 @@ struct netscript {
 	const char	*path;
 	const char	*action;	/* "add", "remove" */
 	const char	*ifname;
-	const char	*bridge;	/* NULL: none */
+	const char	*bridge;	/* at most 255 bytes; NULL: none */
 	uint32_t	domid;
 	uint8_t		devfn;
 	uint8_t		mac[6];		/* the guest's */

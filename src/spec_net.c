@@ -10,6 +10,7 @@
 #include "util.h"
 
 #define NAME_MAX_BYTES	15	/* IFNAMSIZ, without the zero */
+#define BRIDGE_MAX_BYTES 255	/* for a script, nobody else's limit */
 #define MTU_MIN		68
 #define MTU_MAX		65535
 #define RATE_USECS	50000	/* xl's */
@@ -52,9 +53,11 @@ static const char *copy_name(const char *value, char **ret)
 	return right ? right : copy_text(value, ret);
 }
 
-/* Its length is checked later: some scripts' bridges are no interfaces. */
+/* Some scripts' bridges are no interfaces; theirs is checked later. */
 static const char *parse_bridge(struct devspec *spec, const char *value)
 {
+	if (strlen(value) > BRIDGE_MAX_BYTES)
+		return "use at most 255 characters";
 	return copy_text(value, &spec->net.bridge);
 }
 

@@ -63,6 +63,7 @@ static void check_net(const struct devspec_net *n)
 	check_name(n->ifname);
 	if (!n->script)
 		check_name(n->bridge);
+	assert(!n->bridge || strlen(n->bridge) <= 255);
 	assert(n->script || !n->downscript);
 	assert(!n->mac_given || !(n->mac[0] & 1));
 	assert(n->mtu == 0 || (n->mtu >= 68 && n->mtu <= 65535));

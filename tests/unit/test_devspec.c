@@ -643,6 +643,19 @@ static void test_long(void **state)
 			 -EINVAL);
 	assert_non_null(strstr(why, "xxx...': use none, writeback or write"));
 	assert_true(strlen(why) < 150);
+
+	/* A script's bridge, at the limit and one above. */
+	(void)snprintf(text, sizeof(text), "net,script=/s,bridge=%0255d", 0);
+	assert_int_equal(devspec_parse(text, &spec, why, sizeof(why)), 0);
+	assert_int_equal(strlen(spec.net.bridge), 255);
+	devspec_fini(&spec);
+	strcat(text, "0");
+	assert_int_equal(devspec_parse(text, &spec, why, sizeof(why)),
+			 -EINVAL);
+	assert_non_null(strstr(why, "000...': use at most 255 characters"));
+
+	memset(text, 0, sizeof(text));
+	strcpy(text, "blk,cache=");
 	memset(text + 10, 1, 9000);
 	assert_int_equal(devspec_parse(text, &spec, why, sizeof(why)),
 			 -EINVAL);
