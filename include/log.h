@@ -12,6 +12,7 @@
 #define XVD_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum log_level {
@@ -39,6 +40,13 @@ void log_init(const char *program, bool journal_prefix);
 
 /* From now on to syslog, for a process without a standard error. */
 void log_use_syslog(void);
+
+/*
+ * Return: the bytes of the one character of UTF-8 at @s, if it can be shown
+ * as it is; 0 if not, because it is no character, or controls what others
+ * look like.
+ */
+size_t log_visible(const char *s);
 
 void log_line(enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

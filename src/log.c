@@ -10,8 +10,8 @@
  *	for journald	<4>d12 vblk0: text		(it knows the program)
  *
  * Much of what is logged quotes somebody else: a guest, a file name, a key
- * in xenstore.  Control characters are therefore made visible here, in the
- * one place that all lines pass: nobody else's newline starts a line of ours
+ * in xenstore.  Control characters, those of Unicode too, and what is no UTF-8
+ * are therefore made visible here, in the one place that all lines pass: nobody else's newline starts a line of ours
  * and nobody's escape sequence reaches the operator's terminal.
  */
 #include <errno.h>
@@ -59,20 +59,55 @@ void log_use_syslog(void)
 	log_syslog = true;
 }
 
+/* Terminals obey these, or let them turn a line around. */
+static bool is_control(uint32_t c)
+{
+	return c < ' ' || (c >= 0x7f && c < 0xa0) ||	/* C0, C1 */
+	       c == 0x61c || c == 0x200e || c == 0x200f || /* direction */
+	       (c >= 0x2028 && c <= 0x202e) ||	/* separators, direction */
+	       (c >= 0x2066 && c <= 0x2069) ||	/* direction */
+	       (c >= 0xd800 && c <= 0xdfff) ||	/* surrogates */
+	       c > 0x10ffff;
+}
+
+size_t log_visible(const char *s)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	const unsigned char *p = (const unsigned char *)s;
+	size_t len = p[0] < 0x80 ? 1 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+	uint32_t c = p[0];
+	size_t i;
+
+	if (len > 1) {
+		if (c < 0xc0 || c > 0xf7)
+			return 0;
+		c &= 0x7fu >> len;
+	}
+	for (i = 1; i < len; i++) {
+		if ((p[i] & 0xc0) != 0x80)	/* the end is not, either */
+			return 0;
+		c = c << 6 | (p[i] & 0x3f);
+	}
+	return c < least[len] || is_control(c) ? 0 : len;
+}
+
 /*
- * Copies @src behind @len bytes of the line, control characters as "\x0a".
+ * Copies @src behind @len bytes of the line, what is not visible as "\x0a".
  * Return: the new length, at most LINE_BYTES - 1.
  */
 static size_t line_add_visible(char *line, size_t len, const char *src)
 {
 	static const char hex[] = "0123456789abcdef";
 	unsigned char c;
+	size_t n;
 
-	for (; (c = (unsigned char)*src) != '\0'; src++) {
-		if (c >= ' ' && c != 0x7f) {
-			if (len + 1 > LINE_BYTES - 1)
+	for (; (c = (unsigned char)*src) != '\0'; src += n ? n : 1) {
+		n = log_visible(src);
+		if (n) {
+			if (len + n > LINE_BYTES - 1)
 				break;
-			line[len++] = (char)c;
+			memcpy(line + len, src, n);
+			len += n;
 			continue;
 		}
 		if (len + 4 > LINE_BYTES - 1)
@@ -82,9 +117,13 @@ static size_t line_add_visible(char *line, size_t len, const char *src)
 		line[len++] = hex[c >> 4];
 		line[len++] = hex[c & 15];
 	}
-	if (*src != '\0')		/* say that something is missing */
-		memcpy(line + len - 3, "...", 3);
-	return len;
+	if (*src == '\0')
+		return len;
+	/* Say that something is missing, instead of whole characters. */
+	for (len -= 3; ((unsigned char)line[len] & 0xc0) == 0x80; len--)
+		;
+	memcpy(line + len, "...", 3);
+	return len + 3;
 }
 
 void log_line(enum log_level level, const char *fmt, ...)

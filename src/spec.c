@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "log.h"
 #include "spec.h"
 
 #define QUEUE_SIZE_MAX	1024
@@ -32,18 +33,18 @@ void spec_say(const struct spec_why *why, const char *fmt, ...)
 
 const char *spec_quote(struct spec_quoted *q, const char *s)
 {
-	size_t len = 0;
+	size_t len = 0, n;
 
-	for (; *s; s++) {
+	for (; *s; s += n ? n : 1) {
+		n = log_visible(s);
 		if (len + sizeof("\\x00") + sizeof("...") > sizeof(q->text)) {
 			len += (size_t)sprintf(q->text + len, "...");
 			break;
 		}
-		if ((unsigned char)*s < ' ' || *s == 0x7f)
-			len += (size_t)sprintf(q->text + len, "\\x%02x",
+		if (n)
+			memcpy(q->text + len, s, n);
+		len += n ? n : (size_t)sprintf(q->text + len, "\\x%02x",
 					       (unsigned char)*s);
-		else
-			q->text[len++] = *s;
 	}
 	q->text[len] = '\0';
 	return q->text;

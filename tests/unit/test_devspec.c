@@ -421,6 +421,9 @@ static const struct {
 		"serial='a\\x0ab': use at most 20 bytes of printable ASCII" },
 	{ "blk,path=/x,serial=\xc3\xa9",
 		"serial='\xc3\xa9': use at most 20 bytes of printable ASCII" },
+	{ "blk,path=/x,serial=\xc2\x9b""0\xe9",
+		"serial='\\xc2\\x9b0\\xe9': use at most 20 bytes of "
+		"printable ASCII" },
 	{ "blk,path=/x,serial=\x7f",
 		"serial='\\x7f': use at most 20 bytes of printable ASCII" },
 	{ "blk,path=/x,readonly=yes",	"readonly='yes': use on or off" },

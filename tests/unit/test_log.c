@@ -43,6 +43,66 @@ static void test_control_characters(void **state)
 		"<4>serial 'a\\x0a<3>forged\\x1b[2J\\x7f\\x09\xc3\xa9'\n");
 }
 
+static void test_visible(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t bytes;
+	} t[] = {
+		{ "a", 1 }, { " ", 1 }, { "~", 1 }, { "\xc2\xa0", 2 },
+		{ "\xc3\xa9", 2 }, { "\xdf\xbf", 2 }, { "\xe0\xa0\x80", 3 },
+		{ "\xe2\x82\xac", 3 }, { "\xf0\x90\x80\x80", 4 },
+		{ "\xf4\x8f\xbf\xbf", 4 },
+		/* controls of ASCII, of Latin 1, and of direction */
+		{ "", 0 }, { "\x1f", 0 }, { "\x7f", 0 }, { "\xc2\x80", 0 },
+		{ "\xc2\x9b", 0 }, { "\xc2\x9f", 0 },
+		{ "\xe2\x80\xa8", 0 }, { "\xe2\x80\xae", 0 },
+		{ "\xe2\x81\xa6", 0 }, { "\xd8\x9c", 0 },
+		/* no UTF-8: cut off, overlong, surrogates, too large */
+		{ "\x80", 0 }, { "\xbf", 0 }, { "\xc3", 0 }, { "\xc3z", 0 },
+		{ "\xe2\x82", 0 }, { "\xf0\x90\x80", 0 },
+		{ "\xc0\x80", 0 }, { "\xc1\xbf", 0 },
+		{ "\xe0\x9f\xbf", 0 }, { "\xf0\x8f\xbf\xbf", 0 },
+		{ "\xed\xa0\x80", 0 }, { "\xf4\x90\x80\x80", 0 },
+		{ "\xf8\x88\x80\x80\x80", 0 }, { "\xff", 0 },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(t); i++)
+		if (log_visible(t[i].text) != t[i].bytes)
+			fail_msg("%zu: %zu", i, log_visible(t[i].text));
+
+	log_init("xvd", true);
+	unit_capture_start(&cap, STDERR_FILENO);
+	log_warn("'%s'", "\xc2\x9b[2J\xe2\x80\xae\xe9");
+	assert_string_equal(unit_capture_end(&cap),
+		"<4>'\\xc2\\x9b[2J\\xe2\\x80\\xae\\xe9'\n");
+}
+
+/* A line that is too long ends in a whole character. */
+static void test_long_utf8(void **state)
+{
+	static char text[2000];
+	const char *line;
+	size_t shift, i, n;
+
+	(void)state;
+	log_init("xvd", true);
+	for (shift = 0; shift < 3; shift++) {
+		memset(text, 0, sizeof(text));
+		memset(text, 'x', shift);
+		for (i = 0; i < 500; i++)
+			strcat(text, "\xe2\x82\xac");
+		unit_capture_start(&cap, STDERR_FILENO);
+		log_warn("%s", text);
+		line = unit_capture_end(&cap);
+		n = strlen(line);
+		assert_in_range(n, 1018, 1024);
+		assert_string_equal(line + n - 7, "\xe2\x82\xac...\n");
+	}
+}
+
 /* Lines of every length around the limit end in a newline, and too long
  * ones show it. */
 static void test_long(void **state)
@@ -209,6 +269,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_plain),
 	cmocka_unit_test(test_journal),
 	cmocka_unit_test(test_control_characters),
+	cmocka_unit_test(test_visible),
+	cmocka_unit_test(test_long_utf8),
 	cmocka_unit_test(test_long),
 	cmocka_unit_test(test_errno_is_kept),
 	cmocka_unit_test(test_no_stderr),
