@@ -220,6 +220,24 @@ static int netdev_open_queue(struct netdev *nd, const char *path,
 	return 0;
 }
 
+/*
+ * The kernel lets anybody add queues to a tap that has several, and deals the
+ * frames out among them: two guests would each get a part.  As many queues as
+ * are open are shown.  (A macvtap shows nothing of the kind.)
+ */
+static int netdev_check_alone(struct netdev *nd)
+{
+	char file[32];
+
+	(void)snprintf(file, sizeof(file), "queues/tx-%u",
+		       nd->info.net.queues);
+	if (nd->macvtap || !sysfs_has(nd->info.ifname, file))
+		return 0;
+	return netdev_refuse(nd, -EBUSY, "%s='%s' is in use by another process",
+			     nd->opts.tap ? "tap" : "ifname",
+			     nd->info.ifname);
+}
+
 static int netdev_open_queues(struct netdev *nd, const char *path)
 {
 	unsigned int i;
@@ -230,6 +248,9 @@ static int netdev_open_queues(struct netdev *nd, const char *path)
 		if (r < 0)
 			return r;
 	}
+	r = netdev_check_alone(nd);
+	if (r < 0)
+		return r;
 	nd->keep = fcntl(nd->fds[0], F_DUPFD_CLOEXEC, 3);
 	if (nd->keep < 0)
 		return netdev_refuse(nd, -errno, "cannot keep '%s': %m",

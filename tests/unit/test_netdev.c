@@ -422,6 +422,13 @@ static void test_persist(void **state)
 	close(fd);
 	assert_int_equal(if_nametoindex(NAME), 0);
 
+	/* The same name twice, with queues to share. */
+	opts.wanted.queues = 2;
+	opens();
+	refuses(-EBUSY, "ifname='vif7.18-v' is in use by another process");
+	assert_true(closes(NAME));
+	assert_int_equal(netlab_del(NAME), 0);
+
 	/* What fails does not persist. */
 	opts.wanted.queues = 1;
 	opts.mtu = 65535;
@@ -470,6 +477,15 @@ static void test_tap(void **state)
 	fd = netlab_tap("tap7", IFF_MULTI_QUEUE);
 	assert_true(fd >= 0);
 	assert_int_equal(ioctl(fd, TUNSETPERSIST, 1), 0);
+
+	/* The kernel would let us in beside whoever uses it. */
+	opts.mtu = 1400;
+	refuses(-EBUSY, "tap='tap7' is in use by another process");
+	opts.wanted.queues = 1;
+	refuses(-EBUSY, "tap='tap7' is in use by another process");
+	opts.wanted.queues = 2;
+	opts.mtu = 4000;
+	assert_int_equal(netlab_mtu("tap7"), 1500);
 	close(fd);
 	opens();
 	assert_int_equal(info->net.queues, 2);
