@@ -5,16 +5,20 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tarfile
 import tempfile
 import time
 
 
-
-
 class MachineError(Exception):
     """The machine did not do what it should; the text says where to look."""
+
+
+def comma(path):
+    """QEMU's way to write a comma in a value."""
+    return path.replace(",", ",,")
 
 
 def qemu_argv(images, handin, logs, events, console, memory):
@@ -23,9 +27,6 @@ def qemu_argv(images, handin, logs, events, console, memory):
         return ["-drive", ",".join(["if=none", f"id={name}", f"file={path}",
                                     "format=raw", *more]),
                 "-device", f"nvme,drive={name},serial={name}"]
-
-    def comma(path):            # QEMU's way to write a comma in a value
-        return path.replace(",", ",,")
 
     xen = os.path.join(images, "xen")
     # eager-fpu: with the lazy way, registers of a PV dom0's programs were seen
@@ -36,11 +37,11 @@ def qemu_argv(images, handin, logs, events, console, memory):
         # With SMAP a PV dom0 dies; with RDTSCP an HVM guest does.
         "-cpu", "max,+svm,-la57,-smap,-smep,-pku,-xsaves,-rdtscp",
         "-smp", "2", "-m", str(memory), "-display", "none", "-no-reboot",
-        "-nodefaults", "-monitor", "none", "-net", "none",
-        "-serial", console, "-serial", events,
+        "-nodefaults", "-net", "none", *console, "-serial", events,
         "-kernel", xen,
         "-append", "console=com1 com1=115200,8n1 dom0_mem=2048M,max:2048M "
-                   "dom0_max_vcpus=2 sched=credit spec-ctrl=no,eager-fpu",
+                   "dom0_max_vcpus=2 sched=credit spec-ctrl=no,eager-fpu "
+                   "guest_loglvl=all conring_size=512k",
         "-initrd", comma(os.path.join(images, "vmlinux"))
         + " console=hvc0 quiet mitigations=off panic=-1,"
         + comma(os.path.join(images, "dom0-initrd")),
@@ -90,6 +91,22 @@ def make_handin(path, tree, daemons, images):
         f.truncate((f.tell() + 4095) // 4096 * 4096)
 
 
+def ask(path, text, seconds=5):
+    """What comes back from a UNIX socket for some seconds."""
+    said = b""
+    with socket.socket(socket.AF_UNIX) as s:
+        try:
+            s.settimeout(seconds)
+            s.connect(path)
+            s.sendall(text)
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                said += s.recv(65536)
+        except OSError:
+            pass
+    return said
+
+
 class Machine:
     """One boot of the lab."""
 
@@ -98,8 +115,8 @@ class Machine:
         shutil.rmtree(out, ignore_errors=True)
         os.makedirs(out)
         self.tmp = tempfile.mkdtemp(prefix="xenlab-")
-        self.handin = os.path.join(self.tmp, "handin.tar")
-        self.logs = os.path.join(self.tmp, "log.ext4")
+        self.handin = self.path("handin.tar")
+        self.logs = self.path("log.ext4")
         self.events_path = os.path.join(out, "events")
         self.console_path = os.path.join(out, "console.log")
         make_handin(self.handin, tree, daemons, images)
@@ -107,12 +124,18 @@ class Machine:
         self.memory, self.qemu, self.rest = memory, None, b""
         self.events = None
 
+    def path(self, name):
+        return os.path.join(self.tmp, name)
+
     def start(self, interactive=False):
         open(self.events_path, "wb").close()
+        console = ["-serial", "mon:stdio"] if interactive else [
+            "-chardev", f"socket,id=xen,path={comma(self.path('xen'))},"
+            f"server=on,wait=off,logfile={comma(self.console_path)}",
+            "-serial", "chardev:xen", "-monitor",
+            f"unix:{comma(self.path('monitor'))},server=on,wait=off"]
         argv = qemu_argv(self.images, self.handin, self.logs,
-                         "file:" + self.events_path.replace(",", ",,"),
-                         "mon:stdio" if interactive else
-                         "file:" + self.console_path.replace(",", ",,"),
+                         "file:" + comma(self.events_path), console,
                          self.memory)
         env = {**os.environ, "TMPDIR": self.tmp}
         if shutil.which("setpriv"):     # no machine outlives its xenlab
@@ -153,6 +176,19 @@ class Machine:
                 return None
             time.sleep(0.05)
 
+    def autopsy(self):
+        """Where a machine hangs that says nothing any more, as lines.
+
+        Everything goes to the file "hang" among the logs.
+        """
+        said = ask(self.path("monitor"), b"info registers -a\n")
+        # Ctrl-A three times: Xen listens; registers, run queues, domains.
+        ask(self.path("xen"), b"\1\1\1drq")
+        with open(os.path.join(self.out, "hang"), "wb") as f:
+            f.write(said)
+        return [x.strip() for x in said.decode(errors="replace").splitlines()
+                if x.startswith(("CPU#", "RIP="))]
+
     def stop(self):
         if self.qemu and self.qemu.poll() is None:
             self.qemu.send_signal(signal.SIGTERM)
@@ -181,6 +217,3 @@ class Machine:
         if os.path.exists(self.logs):
             self.fetch_logs()
         shutil.rmtree(self.tmp, ignore_errors=True)
-
-
-

@@ -4,10 +4,14 @@ import base64
 import hashlib
 import os
 import sys
+import time
+import types
 import unittest
+from unittest import mock
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import frames                                   # noqa: E402
+import runner                                   # noqa: E402
 import scenario                                 # noqa: E402
 
 
@@ -161,6 +165,39 @@ class Scenarios(unittest.TestCase):
         for name in sorted(os.listdir(top)):
             with self.subTest(name):
                 scenario.load(os.path.join(top, name))
+
+
+class Patience(unittest.TestCase):
+    def test_busy_machine_gets_more(self):
+        loop = runner.Loop(mock.Mock())
+        end = time.monotonic() + 1.2
+        for slow, wanted in ((1.0, False), (2.0, True)):
+            with mock.patch.object(runner, "slowness", lambda s=slow: s):
+                self.assertEqual(
+                    loop.until(lambda: time.monotonic() > end, 1), wanted)
+            end = time.monotonic() + 1.2
+
+
+class Fault(unittest.TestCase):
+    def fault(self, dmesg, domid=1, said="", booting=True):
+        daemon = types.SimpleNamespace(output=lambda: said)
+        guest = types.SimpleNamespace(name="g", booting=booting,
+                                      daemon=daemon, find=lambda: domid)
+        play = types.SimpleNamespace(domains={"g": guest})
+        return runner.Play.fault(play, {"dmesg": dmesg})
+
+    def test_programs_of_dom0(self):
+        line = "[  9.1] xl[497]: segfault at 0 ip 00 in libxenctrl.so"
+        self.assertEqual(self.fault(["x", line]), line)
+
+    def test_ours_is_ours(self):
+        self.assertIsNone(self.fault(["xen-virtiod[9]: segfault at 0"]))
+        self.assertIsNone(self.fault(["EXT4-fs mounted"]))
+
+    def test_guest_died(self):
+        self.assertIn("died", self.fault([], None))
+        self.assertIsNone(self.fault([], None, "the driver is ready"))
+        self.assertIsNone(self.fault([], None, "", False))
 
 
 if __name__ == "__main__":
