@@ -9,6 +9,8 @@
 
 #define WORDS	64	/* of eight bytes in a sector */
 
+static int no_slowdisk;		/* or the errno that says why */
+
 struct toy_proc *path_run(struct toy *t, const char *spec, ...)
 {
 	const char *prog = getenv("XEN_VIRTIOD");
@@ -62,6 +64,43 @@ void path_stop(struct toy *t, struct toy_proc *p)
 	assert_int_equal(toy_servers(t), 0);
 	assert_int_equal(t->xen.hyp->leaked_maps, 0);
 	assert_no_fault(t);
+}
+
+void path_slow_prepare(void)
+{
+	no_slowdisk = slowdisk_prepare();
+	if (no_slowdisk)
+		print_message("no FUSE here: %s\n", strerror(no_slowdisk));
+}
+
+struct slowdisk *path_slow_open(const char *more, char *spec, size_t len)
+{
+	struct slowdisk *slow;
+
+	if (no_slowdisk)
+		return NULL;
+	slow = slowdisk_open(16 * MB);
+	snprintf(spec, len, "blk,path=%s%s", slowdisk_path(slow), more);
+	return slow;
+}
+
+void path_slow_need(const struct slowdisk *slow)
+{
+	if (!slow)
+		skip();
+}
+
+/* A daemon that waits for its disk could not end. */
+void path_end(struct toy **t, struct toyblk **b, struct slowdisk **slow)
+{
+	toyblk_free(*b);
+	if (*slow)
+		slowdisk_release(*slow, 0);
+	toy_free(*t);
+	slowdisk_close(*slow);
+	*t = NULL;
+	*b = NULL;
+	*slow = NULL;
 }
 
 /* ---- content ---- */

@@ -19,6 +19,7 @@
 
 #include "../lib/toy.h"
 #include "../lib/toyblk.h"
+#include "slowdisk.h"
 
 #define SLOT	0x18
 #define BDF	TOY_BDF(SLOT)
@@ -78,6 +79,19 @@ struct toy_proc *path_run(struct toy *t, const char *spec, ...)
 /* Find and start the disk in @slot.  Never NULL. */
 struct toyblk *path_disk(struct toy *t, unsigned int slot,
 			 const struct toyblk_conf *conf);
+
+/*
+ * For tests that need a disk which answers when it is told to.
+ * path_slow_prepare() comes first in main().  path_slow_open() makes a disk of
+ * 16 MiB and its @spec, with @more keys, or returns NULL where none can be;
+ * path_slow_need() then skips the test.
+ */
+void path_slow_prepare(void);
+struct slowdisk *path_slow_open(const char *more, char *spec, size_t len);
+void path_slow_need(const struct slowdisk *slow);
+
+/* The end of a test, wherever it got to.  Each may be NULL, and then is. */
+void path_end(struct toy **t, struct toyblk **b, struct slowdisk **slow);
 
 /* SIGTERM, and a clean end: exit 0, no server, no page left mapped. */
 void path_stop(struct toy *t, struct toy_proc *p);

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "path.h"
-#include "slowdisk.h"
 
 #define IMAGE_BYTES	(64 * MB)
 #define SECTORS		(IMAGE_BYTES / 512)
@@ -21,7 +20,6 @@ static struct toyblk *b;
 static struct toy_proc *p;
 static struct slowdisk *slow;
 static char img[128], spec[256];
-static int no_slowdisk;
 
 static int setup(void **state)
 {
@@ -45,24 +43,14 @@ static int setup_hvm(void **state)
 static int setup_slow(void **state)
 {
 	setup(state);
-	if (!no_slowdisk) {
-		slow = slowdisk_open(16 * MB);
-		snprintf(spec, sizeof(spec), "blk,path=%s",
-			 slowdisk_path(slow));
-	}
+	slow = path_slow_open("", spec, sizeof(spec));
 	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	toyblk_free(b);
-	b = NULL;
-	if (slow)
-		slowdisk_release(slow, 0);
-	toy_free(t);
-	slowdisk_close(slow);
-	slow = NULL;
+	path_end(&t, &b, &slow);
 	return 0;
 }
 
@@ -814,14 +802,6 @@ static void test_null_engine(void **state)
 
 /* ---- a disk that takes its time ---- */
 
-static void need_slowdisk(void)
-{
-	if (no_slowdisk) {
-		print_message("no FUSE here: %s\n", strerror(no_slowdisk));
-		skip();
-	}
-}
-
 /* While the disk is silent, registers answer at once. */
 static void test_silent_disk(void **state)
 {
@@ -829,7 +809,7 @@ static void test_silent_disk(void **state)
 	uint64_t gpa;
 
 	(void)state;
-	need_slowdisk();
+	path_slow_need(slow);
 	p = path_run(t, spec, NULL);
 	b = path_disk(t, SLOT, &(struct toyblk_conf){ 0 });
 	gpa = path_buffer(b, 4 * 4096);
@@ -859,7 +839,7 @@ static void test_out_of_order(void **state)
 	int head[4];
 
 	(void)state;
-	need_slowdisk();
+	path_slow_need(slow);
 	path_fill(slowdisk_data(slow), 0, MB, 11);
 	p = path_run(t, spec, NULL);
 	b = path_disk(t, SLOT, &(struct toyblk_conf){ 0 });
@@ -890,7 +870,7 @@ static void test_disk_errors(void **state)
 	int head;
 
 	(void)state;
-	need_slowdisk();
+	path_slow_need(slow);
 	p = path_run(t, spec, NULL);
 	b = path_disk(t, SLOT, &(struct toyblk_conf){ 0 });
 	gpa = path_buffer(b, 4096);
@@ -917,7 +897,7 @@ static void test_durability(void **state)
 	uint64_t gpa;
 
 	(void)state;
-	need_slowdisk();
+	path_slow_need(slow);
 	snprintf(spec, sizeof(spec), "blk,path=%s,cache=writeback",
 		 slowdisk_path(slow));
 	p = path_run(t, spec, NULL);
@@ -969,7 +949,7 @@ int main(void)
 		SLOW_TEST(test_durability),
 	};
 
-	no_slowdisk = slowdisk_prepare();
+	path_slow_prepare();
 	setvbuf(stdout, NULL, _IONBF, 0);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "path.h"
-#include "slowdisk.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #define SECOND	3000		/* sanitizers look for leaks at the end */
@@ -25,7 +24,6 @@ static struct toyblk *b;
 static struct toy_proc *p;
 static struct slowdisk *slow;
 static char img[128], spec[256];
-static int no_slowdisk;
 
 static int setup_type(enum hyp_dom_type type)
 {
@@ -50,24 +48,14 @@ static int setup_hvm(void **state)
 static int setup_slow(void **state)
 {
 	setup(state);
-	if (!no_slowdisk) {
-		slow = slowdisk_open(16 * MB);
-		snprintf(spec, sizeof(spec), "blk,path=%s",
-			 slowdisk_path(slow));
-	}
+	slow = path_slow_open("", spec, sizeof(spec));
 	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	toyblk_free(b);
-	b = NULL;
-	if (slow)
-		slowdisk_release(slow, 0);
-	toy_free(t);
-	slowdisk_close(slow);
-	slow = NULL;
+	path_end(&t, &b, &slow);
 	return 0;
 }
 
@@ -607,12 +595,6 @@ static void test_shutdown_is_not_the_end(void **state)
 	path_stop(t, p);
 }
 
-#define need_slowdisk()							\
-	do {								\
-		if (no_slowdisk)					\
-			skip();						\
-	} while (0)
-
 /* SIGTERM: what was taken is answered, what comes later is not taken. */
 static void test_sigterm_drains(void **state)
 {
@@ -621,7 +603,7 @@ static void test_sigterm_drains(void **state)
 	unsigned int i;
 
 	(void)state;
-	need_slowdisk();
+	path_slow_need(slow);
 	p = path_run(t, spec, NULL);
 	b = path_disk(t, SLOT, &(struct toyblk_conf){ 0 });
 	q = &b->vq[0];
@@ -655,7 +637,7 @@ static void test_destroyed_with_silent_disk(void **state)
 	int64_t start;
 
 	(void)state;
-	need_slowdisk();
+	path_slow_need(slow);
 	p = path_run(t, spec, NULL);
 	b = path_disk(t, SLOT, &(struct toyblk_conf){ 0 });
 	slowdisk_hold(slow);
@@ -755,7 +737,7 @@ int main(void)
 		LIFE_TEST(test_sigterm_under_knocking),
 	};
 
-	no_slowdisk = slowdisk_prepare();
+	path_slow_prepare();
 	setvbuf(stdout, NULL, _IONBF, 0);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

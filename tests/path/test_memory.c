@@ -11,14 +11,12 @@
 #include <stdatomic.h>
 
 #include "path.h"
-#include "slowdisk.h"
 
 static struct toy *t;
 static struct toyblk *b;
 static struct toy_proc *p;
 static struct slowdisk *slow;
 static char img[128], spec[256];
-static int no_slowdisk;
 
 static int setup_with(const char *more, unsigned int vcpus)
 {
@@ -48,13 +46,11 @@ static int setup_bounced(void **state)
 static int setup_slow(void **state)
 {
 	(void)state;
-	if (no_slowdisk)
+	slow = path_slow_open(",cache=writeback", spec, sizeof(spec));
+	if (!slow)
 		return 0;
 	t = toy_new(NULL);
-	slow = slowdisk_open(16 * MB);
 	path_fill(slowdisk_data(slow), 0, 4 * MB, 3);
-	snprintf(spec, sizeof(spec), "blk,path=%s,cache=writeback",
-		 slowdisk_path(slow));
 	p = path_run(t, spec, NULL);
 	b = path_disk(t, SLOT, &(struct toyblk_conf){ 0 });
 	return 0;
@@ -63,14 +59,7 @@ static int setup_slow(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	toyblk_free(b);
-	b = NULL;
-	if (slow)
-		slowdisk_release(slow, 0);
-	toy_free(t);
-	slowdisk_close(slow);
-	slow = NULL;
-	t = NULL;
+	path_end(&t, &b, &slow);
 	return 0;
 }
 
@@ -170,8 +159,7 @@ static void test_invalidate_in_flight(void **state)
 	uint8_t *old;
 
 	(void)state;
-	if (no_slowdisk)
-		skip();
+	path_slow_need(slow);
 	gpa = path_buffer(b, 8 * 4096);
 	other = path_buffer(b, 4096);
 	assert_int_equal(read_to(other, 0, 4096), 0);
@@ -207,8 +195,7 @@ static void test_page_goes_in_flight(void **state)
 	int head;
 
 	(void)state;
-	if (no_slowdisk)
-		skip();
+	path_slow_need(slow);
 	gpa = path_buffer(b, 2 * 4096);
 	slowdisk_hold(slow);
 	head = toyblk_submit(&b->vq[0], VIRTIO_BLK_T_IN, 0, gpa, 8192);
@@ -412,7 +399,7 @@ int main(void)
 		BOUNCE_TEST(test_ballooning_under_load),
 	};
 
-	no_slowdisk = slowdisk_prepare();
+	path_slow_prepare();
 	setvbuf(stdout, NULL, _IONBF, 0);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,24 +11,20 @@
 #include <signal.h>
 
 #include "path.h"
-#include "slowdisk.h"
 
 static struct toy *t;
 static struct toyblk *b;
 static struct toy_proc *p;
 static struct slowdisk *slow;
 static char spec[256];
-static int no_slowdisk;
 
 static int setup(void **state)
 {
 	(void)state;
-	if (no_slowdisk)
+	slow = path_slow_open(",queues=2", spec, sizeof(spec));
+	if (!slow)
 		return 0;
 	t = toy_new(NULL);
-	slow = slowdisk_open(16 * MB);
-	snprintf(spec, sizeof(spec), "blk,path=%s,queues=2",
-		 slowdisk_path(slow));
 	path_fill(slowdisk_data(slow), 0, MB, 3);
 	p = path_run(t, spec, NULL);
 	b = path_disk(t, SLOT, &(struct toyblk_conf){ .queues = 2 });
@@ -38,21 +34,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	if (no_slowdisk)
-		return 0;
-	toyblk_free(b);
-	b = NULL;
-	slowdisk_release(slow, 0);
-	toy_free(t);
-	slowdisk_close(slow);
+	path_end(&t, &b, &slow);
 	return 0;
 }
-
-#define need_slowdisk()							\
-	do {								\
-		if (no_slowdisk)					\
-			skip();						\
-	} while (0)
 
 /* @n reads at the disk, none answered.  The buffers are filled with 0x5a. */
 static uint64_t keep_busy(unsigned int queue, unsigned int n)
@@ -87,7 +71,7 @@ static void test_device_reset(void **state)
 	uint64_t gpa;
 
 	(void)state;
-	need_slowdisk();
+	path_slow_need(slow);
 	q = &b->vq[0];
 	gpa = keep_busy(0, 4);
 	common_write(b, STATUS, 1, 0);
@@ -118,7 +102,7 @@ static void test_device_reset(void **state)
 static void test_reset_again_meanwhile(void **state)
 {
 	(void)state;
-	need_slowdisk();
+	path_slow_need(slow);
 	keep_busy(0, 2);
 	common_write(b, STATUS, 1, 0);
 	common_write(b, STATUS, 1, 0);
@@ -145,7 +129,7 @@ static void test_queue_reset(void **state)
 	int i;
 
 	(void)state;
-	need_slowdisk();
+	path_slow_need(slow);
 	q = &b->vq[0];
 	gpa = keep_busy(0, 4);
 	common_write(b, Q_SELECT, 2, 0);
@@ -177,7 +161,7 @@ static void test_queue_reset(void **state)
 static void test_both_resets(void **state)
 {
 	(void)state;
-	need_slowdisk();
+	path_slow_need(slow);
 	keep_busy(0, 2);
 	keep_busy(1, 2);
 	common_write(b, Q_SELECT, 2, 0);
@@ -198,7 +182,7 @@ static void test_both_resets(void **state)
 static void test_queue_reset_not_negotiated(void **state)
 {
 	(void)state;
-	need_slowdisk();
+	path_slow_need(slow);
 	assert_int_equal(toyblk_start(b, &(struct toyblk_conf){
 		.without = TOYBLK_F(VIRTIO_F_RING_RESET) }), 0);
 	common_write(b, Q_SELECT, 2, 0);
@@ -215,7 +199,7 @@ static void test_broken_with_requests_out(void **state)
 	uint64_t gpa;
 
 	(void)state;
-	need_slowdisk();
+	path_slow_need(slow);
 	gpa = keep_busy(0, 3);
 	toyblk_publish(&b->vq[0], 0xffff);	/* no such head */
 	toyblk_kick_hard(&b->vq[0]);
@@ -249,7 +233,7 @@ static void test_bus_master_off(void **state)
 	uint64_t gpa;
 
 	(void)state;
-	need_slowdisk();
+	path_slow_need(slow);
 	q = &b->vq[0];
 	gpa = keep_busy(0, 3);
 	set_command(PCI_COMMAND_MASTER, false);
@@ -278,7 +262,7 @@ static void test_bar_moves(void **state)
 	unsigned int i;
 
 	(void)state;
-	need_slowdisk();
+	path_slow_need(slow);
 	old = b->bar[0].addr;
 	for (i = 0; i < 30; i++) {
 		keep_busy(0, 2);
@@ -304,7 +288,7 @@ static void test_cycles(void **state)
 	uint64_t gpa;
 
 	(void)state;
-	need_slowdisk();
+	path_slow_need(slow);
 	gpa = path_buffer(b, 32 * 4096);
 	for (i = 0; i < 100; i++) {
 		for (j = 0; j < 32; j++)
@@ -345,9 +329,7 @@ int main(void)
 		RESET_TEST(test_cycles),
 	};
 
-	no_slowdisk = slowdisk_prepare();
+	path_slow_prepare();
 	setvbuf(stdout, NULL, _IONBF, 0);
-	if (no_slowdisk)
-		print_message("no FUSE here: %s\n", strerror(no_slowdisk));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
