@@ -389,6 +389,12 @@ bool device_is_idle(const struct device *dev)
 	return !dev->vdev || vdev_is_idle(dev->vdev);
 }
 
+void device_give_up(struct device *dev)
+{
+	if (dev->vdev)
+		vdev_give_up(dev->vdev);
+}
+
 bool device_shares_slot(const struct device *a, const struct device *b)
 {
 	return a != b && a->spec->devfn >> 3 == b->spec->devfn >> 3;

@@ -57,6 +57,9 @@ void device_detach(struct device *dev);		/* not attached is fine */
 void device_drain(struct device *dev);
 bool device_is_idle(const struct device *dev);
 
+/* Forgets what cannot be answered while the guest forbids DMA. */
+void device_give_up(struct device *dev);
+
 /* Are these two functions of the same slot? */
 bool device_shares_slot(const struct device *a, const struct device *b);
 

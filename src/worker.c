@@ -47,6 +47,8 @@ static void worker_drain_fn(void *arg)
 	struct worker *w = arg;
 	size_t i;
 
+	for (i = 0; i < w->opts.ndevices; i++)
+		device_give_up(w->opts.devices[i]);
 	if (worker_is_idle(w)) {
 		loop_stop(w->loop, 0);
 		return;

@@ -285,3 +285,28 @@ bool vdev_is_idle(const struct vdev *vdev)
 {
 	return vdev_queues_idle(vdev);
 }
+
+/* Dropped as for a reset: a queue that is dead tells its driver nothing. */
+static unsigned int vdev_give_up_queue(struct vdev *vdev, struct vq *vq)
+{
+	unsigned int before = vq->st->inflight_count;
+	bool was = vq->dead;
+
+	vq->dead = true;
+	vdev->ops->drop(vdev, vq);
+	vq->dead = was;
+	return before - vq->st->inflight_count;
+}
+
+void vdev_give_up(struct vdev *vdev)
+{
+	unsigned int i, count = 0;
+
+	if (vdev->dma_ok || !vdev->ops->drop)
+		return;
+	for (i = 0; i < vdev->nqueues; i++)
+		count += vdev_give_up_queue(vdev, &vdev->vq[i]);
+	if (count)
+		log_info("%s: %u request%s without an answer: the guest has switched bus mastering off",
+			 vdev->name, count, count == 1 ? " stays" : "s stay");
+}

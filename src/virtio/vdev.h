@@ -60,8 +60,9 @@ struct vdev_ops {
 	void (*run)(struct vdev *vdev, struct vq *vq);
 
 	/*
-	 * Optional: the queue is being reset.  Push every chain that waits
-	 * inside the device; those with the backend come back by themselves.
+	 * Optional: the queue is being reset, or given up.  Push every chain
+	 * that waits inside the device; those with the backend come back by
+	 * themselves.
 	 */
 	void (*drop)(struct vdev *vdev, struct vq *vq);
 
@@ -152,5 +153,12 @@ void vdev_set_dma(struct vdev *vdev, bool on);
 /* Takes nothing new any more; idle when all that was taken is answered. */
 void vdev_drain(struct vdev *vdev);
 bool vdev_is_idle(const struct vdev *vdev);
+
+/*
+ * For the end of a drain: while bus mastering is off, the driver forbids
+ * answers, and nobody knows for how long.  What waits inside the device for
+ * that is forgotten, unanswered.
+ */
+void vdev_give_up(struct vdev *vdev);
 
 #endif

@@ -18,7 +18,7 @@
  *
  * "wait": no memory for DMA right now, tried again when a request ends.
  * "hold": the guest switched bus mastering off meanwhile; answered when it
- * is on again.
+ * is on again, or never if we have to go before (vdev_give_up()).
  *
  * Requests are preallocated.  Every popped chain is pushed exactly once.
  */

@@ -36,6 +36,7 @@ struct world {
 	uint64_t		features;
 	uint16_t		ring_size;
 	uint8_t			*before;	/* of RAM, to compare with */
+	bool			gave_up;	/* on some requests */
 };
 
 /* ---- making ---- */
@@ -293,7 +294,7 @@ static void settle(struct world *w)
 	}
 	assert(inflight(w) == 0);
 	assert(w->rig.gm.holds == 0);
-	if (w->rig.gm.nholes > 3 * w->vdev->nqueues)
+	if (w->rig.gm.nholes > 3 * w->vdev->nqueues || w->gave_up)
 		return;
 	for (i = 0; i < w->vdev->nqueues; i++) {
 		const struct vq_state *st = w->vdev->vq[i].st;
@@ -345,6 +346,19 @@ static void hole(struct world *w, struct input *in)
 
 	if (gm->nholes == 3 * w->vdev->nqueues)
 		fake_mem_hole(gm, at, 1 + in8(in));
+}
+
+/* Nothing may come of it. */
+static void give_up(struct world *w)
+{
+	unsigned int before = inflight(w);
+
+	look(w);
+	vdev_give_up(w->vdev);
+	assert_same(w);
+	assert(w->vdev->dma_ok ? inflight(w) == before :
+				 inflight(w) == w->disk.lent);
+	w->gave_up |= inflight(w) != before;
 }
 
 static void step(struct world *w, struct input *in)
@@ -406,10 +420,12 @@ static void step(struct world *w, struct input *in)
 		rig_mem_set(&w->rig, RIG_DEVICE + 32, 1, in8(in) & 1);
 		break;
 	case 18:
-		if (op & 0x80)
+		if (op & 0x80) {
 			vdev_drain(w->vdev);
-		else
+			give_up(w);
+		} else {
 			w->rig.gm.max_holds = in8(in) & 3;
+		}
 		break;
 	case 19:
 		if (vdev_is_broken(w->vdev) || (op & 0x80)) {

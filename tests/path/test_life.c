@@ -631,6 +631,104 @@ static void test_sigterm_drains(void **state)
 	assert_no_fault(t);
 }
 
+static void master(bool on)
+{
+	unsigned int c = toy_cfg_read(t, 0, BDF, PCI_COMMAND, 2);
+
+	toy_cfg_write(t, 0, BDF, PCI_COMMAND, 2,
+		      on ? c | PCI_COMMAND_MASTER : c & ~PCI_COMMAND_MASTER);
+}
+
+/* @n reads at the disk while bus mastering is off.  Return: their buffer. */
+static uint64_t read_without_master(unsigned int n)
+{
+	uint64_t gpa = path_buffer(b, n * 4096);
+	unsigned int i;
+
+	memset(toy_ptr(t, gpa, n * 4096), 0x5a, n * 4096);
+	slowdisk_hold(slow);
+	for (i = 0; i < n; i++)
+		assert_true(toyblk_submit(&b->vq[0], VIRTIO_BLK_T_IN, i * 8,
+					  gpa + i * 4096, 4096) >= 0);
+	toyblk_kick(&b->vq[0]);
+	assert_int_equal(slowdisk_wait(slow, n, TOY_MS), 0);
+	master(false);
+	return gpa;
+}
+
+static void assert_unanswered(uint64_t gpa, unsigned int n)
+{
+	const uint8_t *data = toy_ptr(t, gpa, n * 4096);
+
+	assert_int_equal(toyblk_get(&b->vq[0], NULL), -EAGAIN);
+	assert_int_equal(data[0], 0x5a);
+	assert_memory_equal(data, data + 1, n * 4096 - 1);
+	assert_int_equal(toy_servers(t), 0);
+	assert_int_equal(t->xen.hyp->leaked_maps, 0);
+	assert_no_fault(t);
+}
+
+/*
+ * SIGTERM, and the guest, which has switched bus mastering off, does not mean
+ * to switch it on: what the disk has answered is not waited with.
+ */
+static void test_sigterm_without_master(void **state)
+{
+	uint64_t gpa;
+
+	(void)state;
+	path_slow_need(slow);
+	p = path_run(t, spec, NULL);
+	b = path_disk(t, SLOT, &(struct toyblk_conf){ 0 });
+	gpa = read_without_master(3);
+	slowdisk_release(slow, 0);
+	wait_until(t, slowdisk_reads(slow) >= 3);
+	toy_kill(p, SIGTERM);
+	assert_int_equal(toy_exit(p, TOY_MS), 0);
+	assert_in_log(p, "vblk0: 3 requests stay without an answer: the guest has switched bus mastering off");
+	assert_unanswered(gpa, 3);
+}
+
+/* The same, with a disk that answers later than that. */
+static void test_sigterm_then_answers_without_master(void **state)
+{
+	uint64_t gpa;
+
+	(void)state;
+	path_slow_need(slow);
+	p = path_run(t, spec, NULL);
+	b = path_disk(t, SLOT, &(struct toyblk_conf){ 0 });
+	gpa = read_without_master(3);
+	toy_kill(p, SIGTERM);
+	assert_int_equal(toy_exit(p, 200), -ETIMEDOUT);
+	slowdisk_release(slow, 0);
+	assert_int_equal(toy_exit(p, TOY_MS), 0);
+	assert_unanswered(gpa, 3);
+}
+
+/* And if the guest may be answered after all, it is. */
+static void test_sigterm_then_master(void **state)
+{
+	unsigned int i;
+	uint64_t gpa;
+
+	(void)state;
+	path_slow_need(slow);
+	p = path_run(t, spec, NULL);
+	b = path_disk(t, SLOT, &(struct toyblk_conf){ 0 });
+	path_fill(slowdisk_data(slow), 0, 3 * 4096, 6);
+	gpa = read_without_master(3);
+	toy_kill(p, SIGTERM);
+	wait_until(t, strstr(toy_log(p), "asked to stop"));
+	master(true);
+	slowdisk_release(slow, 0);
+	assert_int_equal(toy_exit(p, TOY_MS), 0);
+	for (i = 0; i < 3; i++)
+		assert_true(toyblk_get(&b->vq[0], NULL) >= 0);
+	path_check(toy_ptr(t, gpa, 3 * 4096), 0, 3 * 4096, 6);
+	assert_no_fault(t);
+}
+
 /* The guest goes, and the disk says nothing: nobody waits for it. */
 static void test_destroyed_with_silent_disk(void **state)
 {
@@ -732,6 +830,9 @@ int main(void)
 		LIFE_TEST(test_destroyed_under_load),
 		LIFE_TEST(test_shutdown_is_not_the_end),
 		SLOW_TEST(test_sigterm_drains),
+		SLOW_TEST(test_sigterm_without_master),
+		SLOW_TEST(test_sigterm_then_answers_without_master),
+		SLOW_TEST(test_sigterm_then_master),
 		SLOW_TEST(test_destroyed_with_silent_disk),
 		LIFE_TEST(test_killed_and_replaced),
 		LIFE_TEST(test_sigterm_under_knocking),

@@ -1925,6 +1925,60 @@ static void test_drain_held(void **state)
 	world_close(&w);
 }
 
+/*
+ * What waits for bus mastering is given up, without a word to the driver;
+ * what is with the backend is not, and is answered if that still may be.
+ */
+static void test_give_up(void **state)
+{
+	struct blk_info infos[2] = { plain, direct() };
+	static uint8_t before[RAM];
+	struct request r;
+	struct world w;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		world_open(&w, &infos[i]);
+		w.disk.later = true;
+		(void)post(&w, VIRTIO_BLK_T_OUT, 0, 4096);
+		(void)post(&w, VIRTIO_BLK_T_IN, 16, 4096);
+		r = post_on(&w, 1, VIRTIO_BLK_T_IN, 8, 4096);
+		run(&w);
+		w.rig.gm.max_holds = 1;
+		if (!i)				/* this one waits for room */
+			(void)post(&w, VIRTIO_BLK_T_IN, 16, 4096);
+		run(&w);
+		vdev_drain(w.vdev);
+		vdev_give_up(w.vdev);		/* all of it may be served */
+		assert_int_equal(w.rig.state.vq[0].inflight_count, 3 - i);
+		assert_int_equal(w.disk.lent, 3);
+		rig_command(&w.rig, PCI_COMMAND_MEMORY);
+		fake_disk_complete(&w.disk, 0, 0);
+		fake_disk_complete(&w.disk, 0, -EIO);
+		fake_mem_fill(&w.rig.gm);
+		memcpy(before, fake_ptr(&w.rig.gm, FAKE_RAM, RAM), RAM);
+		vdev_give_up(w.vdev);
+		rig_run(&w.rig);
+		assert_int_equal(w.disk.lent, 1);
+		assert_false(vdev_is_idle(w.vdev));
+		assert_int_equal(w.rig.gm.holds, !i);
+		assert_memory_equal(before, fake_ptr(&w.rig.gm, FAKE_RAM, RAM),
+				    RAM);
+		if (i)
+			rig_command(&w.rig, RIG_COMMAND);
+		fake_disk_complete(&w.disk, 0, 0);
+		vdev_give_up(w.vdev);
+		rig_run(&w.rig);
+		assert_true(vdev_is_idle(w.vdev));
+		if (i)
+			assert_answer(&w, 1, &r, VIRTIO_BLK_S_OK, 4097);
+		assert_no_answer(&w, 0);
+		assert_no_answer(&w, 1);
+		world_close(&w);
+	}
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_config),
 	cmocka_unit_test(test_depth),
@@ -1975,6 +2029,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_epoch),
 	cmocka_unit_test(test_drain),
 	cmocka_unit_test(test_drain_held),
+	cmocka_unit_test(test_give_up),
 };
 
 UNIT_MAIN(tests)
