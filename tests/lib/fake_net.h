@@ -48,6 +48,7 @@ struct fake_net {
 	unsigned int		room;		/* sends until -EAGAIN */
 	int			send_err, recv_err, set_err;
 	bool			down;
+	void			(*meanwhile)(struct fake_net *f); /* recv() */
 };
 
 static inline struct fake_net *fake_net_of(struct net_backend *be)
@@ -149,6 +150,8 @@ static inline ssize_t fake_net_recv(struct net_backend *be, unsigned int queue,
 	f->last_first = iov[0].iov_len;
 	f->last_tail = iov[count - 1].iov_len;
 	f->last_middle = room - f->last_first - f->last_tail;
+	if (f->meanwhile)
+		f->meanwhile(f);
 	if (f->recv_err)
 		return f->recv_err;
 	for (k = 0; k < f->nin && f->in[k].queue != queue; k++)
