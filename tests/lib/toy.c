@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <linux/pci_regs.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -258,6 +259,28 @@ void toy_fail(struct toy *t, const char *fn, unsigned int nth,
 	f[i].err = err;
 	f[i].first = toy_calls(t, fn) + nth;
 	__atomic_store_n(&f[i].times, times, __ATOMIC_RELEASE);
+}
+
+void toy_stop_in(struct toy *t, const char *fn)
+{
+	toy_fail(t, NULL, 0, 0, 0);
+	toy_fail(t, fn, 1, 1, HYP_STOP);
+}
+
+int toy_wait_stopped(struct toy_proc *p, int ms)
+{
+	int64_t end = toy_now_ms() + ms;
+	siginfo_t info;
+
+	for (;;) {
+		info.si_pid = 0;
+		if (!waitid(P_PID, (id_t)p->pid, &info,
+			    WSTOPPED | WNOHANG) && info.si_pid)
+			return 0;
+		if (toy_now_ms() > end)
+			return -ETIMEDOUT;
+		sched_yield();
+	}
 }
 
 uint32_t toy_calls(struct toy *t, const char *fn)

@@ -191,6 +191,14 @@ void toy_fail(struct toy *t, const char *fn, unsigned int nth,
 	      unsigned int times, int err);
 uint32_t toy_calls(struct toy *t, const char *fn);
 
+/*
+ * Let the daemon stop at the beginning of its next call of library function
+ * @fn, and forget all faults; SIGCONT lets it go on.
+ */
+void toy_stop_in(struct toy *t, const char *fn);
+/* Wait until it has stopped, for whatever reason.  Return: 0, -ETIMEDOUT. */
+int toy_wait_stopped(struct toy_proc *p, int ms);
+
 /* ---- PCI ---- */
 
 struct toy_bar {

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,9 +170,12 @@ int hyp_called(struct hyp *h, enum hyp_fn fn)
 		const struct hyp_fault *f = &h->fault[i];
 		uint32_t times = __atomic_load_n(&f->times, __ATOMIC_ACQUIRE);
 
-		if (times && f->fn == fn && n >= f->first &&
-		    n - f->first < times)
+		if (!times || f->fn != fn || n < f->first ||
+		    n - f->first >= times)
+			continue;
+		if (f->err != HYP_STOP)
 			return -f->err;
+		(void)raise(SIGSTOP);	/* until SIGCONT */
 	}
 	return 0;
 }

@@ -204,8 +204,10 @@ struct hyp_fault {
 	uint32_t	fn;		/* enum hyp_fn */
 	uint32_t	first;		/* number of the first call to fail */
 	uint32_t	times;		/* how many; 0: slot unused */
-	int		err;		/* positive errno */
+	int		err;		/* positive errno, or HYP_STOP */
 };
+
+#define HYP_STOP	0x10000	/* no failure: stop the process, SIGSTOP */
 
 struct hyp {
 	uint32_t		size;		/* its own: the same build? */
