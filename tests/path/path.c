@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* See path.h. */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -34,6 +35,25 @@ struct toy_proc *path_run(struct toy *t, const char *spec, ...)
 		fail_msg("not ready: %s, exit %d\n%s", strerror(-r),
 			 toy_exit(p, 0), toy_log(p));
 	return p;
+}
+
+void path_refused(struct toy *t, struct toy_proc *p, int code,
+		  const char *text)
+{
+	const char *log, *nl;
+
+	assert_int_equal(toy_ready(p, TOY_MS), -ECHILD);
+	if (toy_exit(p, TOY_MS) != code)
+		fail_msg("exit %d, not %d: %s", toy_exit(p, 0), code,
+			 toy_log(p));
+	assert_in_log(p, text);
+	log = toy_log(p);
+	nl = strchr(log, '\n');
+	if (!nl || nl[1])
+		fail_msg("not one line: %s", log);
+	assert_int_equal(toy_servers(t), 0);
+	assert_int_equal(t->xen.hyp->leaked_maps, 0);
+	toy_drop(p);
 }
 
 struct toyblk *path_disk(struct toy *t, unsigned int slot,

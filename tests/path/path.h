@@ -76,6 +76,13 @@
 struct toy_proc *path_run(struct toy *t, const char *spec, ...)
 	__attribute__((sentinel));
 
+/*
+ * A start that fails, with exit @code: one line that says @text, and nothing
+ * is left of it.  @p is gone then.
+ */
+void path_refused(struct toy *t, struct toy_proc *p, int code,
+		  const char *text);
+
 /* Find and start the disk in @slot.  Never NULL. */
 struct toyblk *path_disk(struct toy *t, unsigned int slot,
 			 const struct toyblk_conf *conf);

@@ -204,24 +204,6 @@ static void test_background_fails(void **state)
 
 /* ---- what it says when it cannot ---- */
 
-static void expect_line(int code, const char *text)
-{
-	const char *log, *nl;
-
-	assert_int_equal(toy_ready(p, TOY_MS), -ECHILD);
-	if (toy_exit(p, TOY_MS) != code)
-		fail_msg("exit %d, not %d: %s", toy_exit(p, 0), code,
-			 toy_log(p));
-	assert_in_log(p, text);
-	log = toy_log(p);
-	nl = strchr(log, '\n');
-	if (!nl || nl[1])
-		fail_msg("not one line: %s", log);
-	assert_int_equal(toy_servers(t), 0);
-	assert_int_equal(t->xen.hyp->leaked_maps, 0);
-	toy_drop(p);
-}
-
 static void test_usage(void **state)
 {
 	static const struct {
@@ -256,19 +238,19 @@ static void test_usage(void **state)
 
 	(void)state;
 	p = toy_spawn(t, NULL, NULL);
-	expect_line(2, "--domain is missing");
+	path_refused(t, p, 2, "--domain is missing");
 	p = toy_spawn(t, NULL, "--domain", "toy", NULL);
-	expect_line(2, "--device is missing");
+	path_refused(t, p, 2, "--device is missing");
 	p = toy_spawn(t, NULL, "--domain", "toy", "--sesame", NULL);
-	expect_line(2, "'--sesame' is no option");
+	path_refused(t, p, 2, "'--sesame' is no option");
 	p = toy_spawn(t, NULL, "--domain", "toy", "--device",
 		      "blk,path=/x,bdf=00:05.0", "--device",
 		      "blk,path=/y,bdf=00:05.0", NULL);
-	expect_line(2, "bdf='00:05.0': devices 1 and 2");
+	path_refused(t, p, 2, "bdf='00:05.0': devices 1 and 2");
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		p = toy_spawn(t, NULL, "--domain", "toy", "--device",
 			      bad[i].spec, NULL);
-		expect_line(2, bad[i].text);
+		path_refused(t, p, 2, bad[i].text);
 	}
 	assert_int_equal(t->xen.hyp->log_len, 0);	/* Xen was not asked */
 }
@@ -276,7 +258,7 @@ static void test_usage(void **state)
 static void refuse(const char *domain, const char *device, const char *text)
 {
 	p = toy_spawn(t, NULL, "--domain", domain, "--device", device, NULL);
-	expect_line(1, text);
+	path_refused(t, p, 1, text);
 }
 
 static void test_refusals(void **state)
@@ -376,7 +358,7 @@ static void test_no_xen(void **state)
 	(void)state;
 	unlinkat(t->xen.dir_fd, "xen", 0);
 	p = toy_spawn(t, NULL, "--domain", "toy", "--device", spec, NULL);
-	expect_line(1, "cannot talk to Xen: No such file or directory");
+	path_refused(t, p, 1, "cannot talk to Xen: No such file or directory");
 }
 
 /* ---- libxen fails ---- */
