@@ -4,16 +4,29 @@
  * what is there while it runs, what is left however it ends, which is nothing,
  * and that a card in trouble is no trouble for the disk beside it.
  */
+#include <errno.h>
+#include <linux/virtio_net.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "../lib/netlab.h"
 #include "path.h"
 
+#define BUFFER_BYTES	2048u
+#define HDR		sizeof(struct virtio_net_hdr_v1)
+#define FRAME_BYTES	100u
+#define PLAIN		(TOYBLK_F(VIRTIO_F_VERSION_1) |		\
+			 TOYBLK_F(VIRTIO_F_ACCESS_PLATFORM) |	\
+			 TOYBLK_F(VIRTIO_NET_F_STATUS))
+
+enum { RX, TX };
+
 static const char *cannot;		/* run at all, because */
 static struct toy *t;
-static struct toyblk *b;
+static struct toyblk *b, *net;
 static struct toy_proc *p;
+static struct slowdisk *slow;
 static char img[128], disk[256], ifname[16];
 
 static int setup(void **state)
@@ -30,9 +43,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	toyblk_free(b);
-	b = NULL;
-	toy_free(t);
+	toyblk_free(net);
+	net = NULL;
+	path_end(&t, &b, &slow);
 	if (!cannot) {
 		assert_int_equal(netlab_set_up("br0", false), 0);
 		assert_int_equal(netlab_del("br0"), 0);
@@ -110,6 +123,72 @@ static void test_killed(void **state)
 	no_taps();
 }
 
+/* ---- starts that fail ---- */
+
+#define LONG	"the name of an interface has at most 15 characters"
+#define SHOWS	"'ip link show type bridge' shows"
+
+static void test_refused(void **state)
+{
+	static const struct {
+		int code;
+		const char *spec, *text;
+	} bad[] = {
+		{ 1, "net,bridge=br1,script=no",
+		  "bridge='br1' does not exist; make it with 'ip link add br1 "
+		  "type bridge', or name one that " SHOWS "\n" },
+		{ 1, "net,bridge=lo,script=no",
+		  "bridge='lo' is an interface, but no bridge; name one that "
+		  SHOWS " (for Open vSwitch say script=vif-openvswitch)\n" },
+		{ 1, "net,tap=tap7", "tap='tap7' does not exist; make it with "
+		  "'ip tuntap add dev tap7 mode tap', or say bridge=NAME to "
+		  "have one made\n" },
+		{ 1, "net,tap=br0", "tap='br0' is an interface, but neither a "
+		  "tap nor a macvtap\n" },
+		{ 1, "net,bridge=br0,script=no,ifname=br0",
+		  "ifname='br0' exists already; choose another name, or say "
+		  "tap=br0 if it is a tap that you want to use\n" },
+		{ 1, "net,bridge=br0,script=/nowhere",
+		  "script='/nowhere' cannot be run: No such file or directory; "
+		  "say script=no to do without\n" },
+		{ 1, "net,bridge=br0,script=no,mtu=65535",
+		  "mtu='65535': tap 'vif" },
+		{ 2, "net", "bridge is missing" },
+		{ 2, "net,bridge=br0,mac=01:16:3e:01:02:03",
+		  "mac='01:16:3e:01:02:03': this is a multicast address, which "
+		  "no card can have: use an even first byte\n" },
+		{ 2, "net,bridge=bridge1234567890",
+		  "bridge='bridge1234567890': " LONG "\n" },
+		{ 2, "net,bridge=br0,ifname=tap1234567890123",
+		  "ifname='tap1234567890123': " LONG "\n" },
+		{ 2, "net,tap=tap1234567890123",
+		  "tap='tap1234567890123': " LONG "\n" },
+	};
+	unsigned int i;
+
+	(void)state;
+	need_root();
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		p = toy_spawn(t, NULL, "--domain", "toy", "--device", disk,
+			      "--device", bad[i].spec, NULL);
+		path_refused(t, p, bad[i].code, bad[i].text);
+		assert_int_equal(taps(), 0);
+	}
+}
+
+static void test_no_tun(void **state)
+{
+	(void)state;
+	need_root();
+	assert_int_equal(mount("none", "/dev/net", "tmpfs", 0, NULL), 0);
+	p = toy_spawn(t, NULL, "--domain", "toy", "--device",
+		      "net,bridge=br0,script=no", NULL);
+	(void)toy_exit(p, TOY_MS);
+	assert_int_equal(umount("/dev/net"), 0);
+	path_refused(t, p, 1, "/dev/net/tun is missing: is the module loaded "
+		     "('modprobe tun')?\n");
+}
+
 /* The second device cannot be made: nothing is left of the first. */
 static void test_fails(void **state)
 {
@@ -182,19 +261,197 @@ static void test_downscript(void **state)
 	assert_int_equal(unlink(down), 0);
 }
 
-/* Somebody removes the tap, and the bridge: the disk goes on. */
-static void test_vanishes(void **state)
+/* One that says @word and the name of the interface.  @ret: its path. */
+static void make_saying(const char *word, char ret[128])
 {
+	char body[256];
+
+	snprintf(ret, 128, "%s/%s", t->dir, word);
+	snprintf(body, sizeof(body), "test -e /sys/class/net/$1 && "
+		 "echo %s $1 >>%s/said", word, t->dir);
+	make_script(ret, body);
+}
+
+static void with_scripts(char spec[512])
+{
+	char up[128], down[128];
+
+	make_saying("up", up);
+	make_saying("down", down);
+	snprintf(spec, 512, "net,bridge=br0,ifname=vif9,script=%s,"
+		 "downscript=%s", up, down);
+}
+
+static void assert_said(const char *want)
+{
+	char path[128], said[256];
+	size_t n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/said", t->dir);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	n = fread(said, 1, sizeof(said) - 1, f);
+	fclose(f);
+	said[n] = '\0';
+	assert_string_equal(said, want);
+}
+
+/* Xen refuses, when the cable is in already: out it comes. */
+static void test_script_after_error(void **state)
+{
+	char spec[512];
+
 	(void)state;
 	need_root();
-	p = path_run(t, disk, "net,bridge=br0,script=no", NULL);
+	with_scripts(spec);
+	toy_fail(t, "xendevicemodel_create_ioreq_server", 1, 1, ENOSPC);
+	p = toy_spawn(t, NULL, "--domain", "toy", "--device", spec, NULL);
+	path_refused(t, p, 1, "has no IOREQ server left");
+	assert_said("up vif9\ndown vif9\n");
+	no_taps();
+}
+
+/* ---- trouble with the cable ---- */
+
+static void start_both(const char *spec)
+{
+	p = path_run(t, disk, spec, NULL);
 	b = path_disk(t, SLOT, &(struct toyblk_conf){ .size = 16 });
+	net = path_disk(t, SLOT + 1, &(struct toyblk_conf){
+		.irq = TOYBLK_POLL, .queues = 2, .features = PLAIN });
 	path_exercise(b, 0, 0, 65536, 1);
-	assert_int_equal(taps(), 1);
-	assert_int_equal(netlab_del(ifname), 0);
-	wait_until(t, strstr(toy_log(p), "the interface is gone"));
+}
+
+static unsigned int net_status(void)
+{
+	return toyblk_read(net, &net->device,
+			   offsetof(struct virtio_net_config, status), 2);
+}
+
+/* Posts one buffer to receive in, or one frame to send. */
+static uint64_t post(unsigned int queue)
+{
+	uint64_t at = path_buffer(net, BUFFER_BYTES);
+	struct toyblk_sg sg = { at, queue == RX ? BUFFER_BYTES :
+				    HDR + FRAME_BYTES, queue == RX };
+
+	memset(toy_ptr(t, at + HDR, 6), 0xff, 6);
+	assert_true(toyblk_add(&net->vq[queue], &sg, 1, false) >= 0);
+	toyblk_kick_hard(&net->vq[queue]);
+	return at;
+}
+
+/*
+ * Somebody removes the tap: one line says so, the guest sees the cable out,
+ * what it sends is lost, and the disk goes on.
+ */
+static void test_vanishes(void **state)
+{
+	const char *line = "the interface is gone; the guest's cable stays "
+			   "out\n";
+	const char *found;
+
+	(void)state;
+	need_root();
+	start_both("net,bridge=br0,script=no,ifname=vif9");
+	assert_int_equal(net_status(), VIRTIO_NET_S_LINK_UP);
+	post(RX);
+	assert_int_equal(netlab_del("vif9"), 0);
+	wait_until(t, strstr(toy_log(p), "tap 'vif9': the interface is gone"));
+	wait_until(t, net_status() == 0);
+	while (toyblk_get(&net->vq[RX], NULL) >= 0)
+		;			/* dom0's own, from before */
+	post(RX);
+	post(TX);
+	assert_true(toyblk_reap(&net->vq[TX], NULL, TOY_MS) >= 0);
+	assert_int_equal(toyblk_get(&net->vq[RX], NULL), -EAGAIN);
+	assert_false(toyblk_needs_reset(net));
 	path_exercise(b, 0, 8, 65536, 2);
+	found = strstr(toy_log(p), line);
+	assert_non_null(found);
+	assert_null(strstr(found + 1, line));
 	assert_lives(p);
+	path_stop(t, p);
+	no_taps();
+}
+
+static char state_of(pid_t pid)
+{
+	char path[64], c = '?';
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%*d (%*[^)]) %c", &c), 1);
+	fclose(f);
+	return c;
+}
+
+/* Whoever looks in vain does so in a loop, and is found awake. */
+static void assert_sleeps(void)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	int64_t end = toy_now_ms() + TOY_MS;
+	unsigned int n;
+
+	for (n = 0; n < 50; n++) {
+		if (state_of(p->pid) != 'S')
+			n = 0;
+		assert_true(toy_now_ms() < end);
+		nanosleep(&pause, NULL);
+	}
+}
+
+static unsigned long long dropped(void)
+{
+	unsigned long long n;
+	FILE *f = fopen("/sys/class/net/vif9/statistics/tx_dropped", "re");
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%llu", &n), 1);
+	fclose(f);
+	return n;
+}
+
+/*
+ * A driver that posts no buffers costs nothing: the tap keeps what it has room
+ * for, dom0's kernel drops the rest, and the daemon sleeps.
+ */
+static void test_no_buffers(void **state)
+{
+	uint8_t frame[FRAME_BYTES] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2,
+				       [12] = 0x88, 0xb5, };
+	const uint8_t *got;
+	unsigned int i;
+	uint64_t at;
+	size_t said;
+	uint32_t len;
+	int s;
+
+	(void)state;
+	need_root();
+	start_both("net,bridge=br0,script=no,ifname=vif9");
+	said = strlen(toy_log(p));
+	s = netlab_packet("vif9", false);
+	assert_true(s >= 0);
+	for (i = 0; i < 100000 && !dropped(); i++)
+		(void)send(s, frame, sizeof(frame), MSG_DONTWAIT);
+	assert_true(dropped() > 0);
+	assert_sleeps();
+	path_exercise(b, 0, 8, 65536, 2);
+	assert_int_equal(net_status(), VIRTIO_NET_S_LINK_UP);
+	assert_false(toyblk_needs_reset(net));
+	assert_string_equal(toy_log(p) + said, "");
+
+	do {				/* what was kept is not lost */
+		at = post(RX);
+		assert_true(toyblk_reap(&net->vq[RX], &len, TOY_MS) >= 0);
+		got = toy_ptr(t, at + HDR, FRAME_BYTES);
+	} while (len != HDR + FRAME_BYTES || memcmp(got, frame, FRAME_BYTES));
+	assert_sleeps();
+	close(s);
 	path_stop(t, p);
 	no_taps();
 }
@@ -206,9 +463,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TAP_TEST(test_cards),
 		TAP_TEST(test_killed),
+		TAP_TEST(test_refused),
+		TAP_TEST(test_no_tun),
 		TAP_TEST(test_fails),
 		TAP_TEST(test_downscript),
+		TAP_TEST(test_script_after_error),
 		TAP_TEST(test_vanishes),
+		TAP_TEST(test_no_buffers),
 	};
 
 	cannot = netlab_enter();
