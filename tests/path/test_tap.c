@@ -40,6 +40,13 @@ static int setup(void **state)
 	return 0;
 }
 
+static int setup_slow(void **state)
+{
+	setup(state);
+	slow = path_slow_open("", disk, sizeof(disk));
+	return 0;
+}
+
 static int teardown(void **state)
 {
 	(void)state;
@@ -312,6 +319,28 @@ static void test_script_after_error(void **state)
 	no_taps();
 }
 
+/* The disk keeps its requests, so that the end is not a clean one. */
+static void test_script_silent_disk(void **state)
+{
+	char spec[512];
+
+	(void)state;
+	need_root();
+	path_slow_need(slow);
+	with_scripts(spec);
+	p = path_run(t, disk, spec, NULL);
+	b = path_disk(t, SLOT, &(struct toyblk_conf){ 0 });
+	slowdisk_hold(slow);
+	assert_true(toyblk_submit(&b->vq[0], VIRTIO_BLK_T_IN, 0,
+				  path_buffer(b, 4096), 4096) >= 0);
+	toyblk_kick(&b->vq[0]);
+	assert_int_equal(slowdisk_wait(slow, 1, TOY_MS), 0);
+	toy_destroy(t);
+	assert_int_equal(toy_exit(p, TOY_MS), 1);
+	assert_said("up vif9\ndown vif9\n");
+	no_taps();
+}
+
 /* ---- trouble with the cable ---- */
 
 static void start_both(const char *spec)
@@ -457,6 +486,8 @@ static void test_no_buffers(void **state)
 }
 
 #define TAP_TEST(fn)	cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define SLOW_TEST(fn)							\
+	cmocka_unit_test_setup_teardown(fn, setup_slow, teardown)
 
 int main(void)
 {
@@ -468,10 +499,12 @@ int main(void)
 		TAP_TEST(test_fails),
 		TAP_TEST(test_downscript),
 		TAP_TEST(test_script_after_error),
+		SLOW_TEST(test_script_silent_disk),
 		TAP_TEST(test_vanishes),
 		TAP_TEST(test_no_buffers),
 	};
 
+	path_slow_prepare();
 	cannot = netlab_enter();
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);
