@@ -45,6 +45,7 @@
 
 #define VNET_BATCH		64	/* frames per queue and turn ... */
 #define VNET_BATCH_BYTES	(256 * 1024)	/* ... or bytes, about */
+#define VNET_BATCH_CHAINS	256	/* ... or chains taken, likewise */
 #define VNET_FRAME_BYTES	(NET_HDR_BYTES + NET_MAX_FRAME)
 
 /*
@@ -102,6 +103,7 @@ struct vnet {
 
 	/* For the length of a call; too large for the stack. */
 	bool			has_chain;	/* chain[0] is popped */
+	int			rx_chains;	/* of the turn's share, left */
 	struct vq_chain		chain[2];
 	struct iovec		iov[VNET_MAX_IOV];
 	uint8_t			*tx_buf;

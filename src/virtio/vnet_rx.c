@@ -19,6 +19,10 @@
  * the driver has rung.  Too few for this frame: it waits in buf, likewise,
  * but not for ever, in case the driver has no more than that.
  *
+ * A turn's share is counted in frames, bytes and chains.  The last is for a
+ * driver that has many buffers of a byte each, all of which are taken, and put
+ * back, for every single frame.
+ *
  * The backend has as many queues as there are pairs.  With fewer of them in
  * use (st->pairs), backend queue b goes to receive queue b % pairs, which
  * keeps the frames of a flow in order.
@@ -93,6 +97,7 @@ static int vnet_rx_pop(struct vnet *n, struct vq *vq, struct vq_chain *c,
 
 	if (!r && vq_wait(vq))
 		r = vq_pop(vq, c);	/* if that is in vain, it will ring */
+	n->rx_chains -= r == 1;
 	if (r <= 0 || c->in_bytes >= least)
 		return r;
 	vq_unpop(vq, c->head);
@@ -353,7 +358,8 @@ static void vnet_rx_batch(struct vnet *n, struct vq *vq, unsigned int b)
 	int frames = VNET_BATCH;
 	ssize_t r = 0;
 
-	while (r >= 0 && frames-- > 0 && bytes > 0) {
+	n->rx_chains = VNET_BATCH_CHAINS;
+	while (r >= 0 && frames-- > 0 && bytes > 0 && n->rx_chains > 0) {
 		r = vnet_rx_one(n, vq, b);
 		bytes -= r;
 	}

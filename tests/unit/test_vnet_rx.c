@@ -815,6 +815,35 @@ static void test_rx_budget(void **state)
 	nr_close(&w);
 }
 
+/*
+ * A driver with a ring full of buffers of one byte: each frame takes them all,
+ * to be told that they do not suffice.
+ */
+static void test_rx_budget_chains(void **state)
+{
+	const unsigned int frames = 1 + VNET_BATCH_CHAINS / (NR_RING - 1);
+	struct netrig w;
+	unsigned int i;
+	uint64_t at;
+
+	(void)state;
+	nr_open(&w, 1, MRG);
+	at = nr_buffer(&w, 12);
+	for (i = 0; i < NR_RING; i++)
+		nr_post_one(&w, RX, at, i ? 1 : 12, true);
+	nr_kick(&w, RX);
+	for (i = 0; i < 3 * frames; i++)
+		arrive(&w, 100, i);
+	assert_true(fake_net_turn(&w.net));
+	assert_int_equal(nr_stats(&w)->rx_dropped, frames);
+	assert_int_equal(w.net.nin, 2 * frames);
+	assert_idle(&w);
+	nr_run(&w);
+	assert_int_equal(nr_stats(&w)->rx_dropped, 3 * frames);
+	assert_none_used(&w, RX);
+	nr_close(&w);
+}
+
 /* ---- when nothing may be delivered ---- */
 
 static void test_bus_master_off(void **state)
@@ -1136,6 +1165,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_lengths),
 	cmocka_unit_test(test_filtered),
 	cmocka_unit_test(test_rx_budget),
+	cmocka_unit_test(test_rx_budget_chains),
 	cmocka_unit_test(test_bus_master_off),
 	cmocka_unit_test(test_draining),
 	cmocka_unit_test(test_reset),
