@@ -47,7 +47,7 @@ def qemu_argv(images, handin, logs, events, console, memory):
                    "dom0_max_vcpus=2 sched=credit spec-ctrl=no,eager-fpu "
                    "guest_loglvl=all conring_size=512k",
         "-initrd", comma(os.path.join(images, "vmlinux"))
-        + " console=hvc0 quiet mitigations=off panic=-1,"
+        + " console=hvc0 quiet nokaslr mitigations=off panic=-1,"
         + comma(os.path.join(images, "dom0-initrd")),
         *drive("root", comma(os.path.join(images, "dom0.ext4")),
                "cache=unsafe", "snapshot=on"),

@@ -251,9 +251,10 @@ class Domain:
         if not any(x.startswith("on_reboot") for x in own):
             text.append('on_reboot="destroy"')
         if kernel != "none":
-            extra = " ".join(["quiet mitigations=off tsc=reliable "
-                              "random.trust_cpu=on panic=-1 earlyprintk=xen,keep",
-                              line, *g.cmdline, "console=" + g.console])
+            extra = " ".join(["quiet nokaslr mitigations=off tsc=reliable "
+                              "random.trust_cpu=on panic=-1 "
+                              "earlyprintk=xen,keep", line, *g.cmdline,
+                              "console=" + g.console])
             text += [f'kernel="{kernel}"',
                      f'ramdisk="{g.ramdisk or ramdisk}"',
                      f'extra="{extra}"']
