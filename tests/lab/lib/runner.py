@@ -530,7 +530,7 @@ class Play:
 
     def step(self, step):
         if step.verb == "say":
-            self.host.tell("say", text=step.text)
+            self.host.tell("say", text=lang.expand(step.text, self.kept))
         elif step.verb == "run":
             job = self.start(step)
             if step.background:
@@ -632,7 +632,12 @@ class Play:
             bad = re.search(r".*(Sanitizer|Assertion|runtime error:).*", text)
             if bad:
                 wrong.append(f"{path}: {bad.group(0)}")
+        if taps():
+            wrong.append("an interface is left over: " + " ".join(taps()))
         subprocess.run(["sh", "-c", "exec 2>/dev/null\n"
+                        "killall iperf3 httpd dnsmasq ping\n"
+                        "cd /sys/class/net; for n in */tun_flags */bridge\n"
+                        "do ip link del ${n%/*}; done; cd /\n"
                         f"umount -l {self.dir}/*\n"
                         "dmsetup remove_all --force; losetup -D\n"
                         f"rm -rf {self.dir}"], check=False)
@@ -659,6 +664,13 @@ def domains():
     r = subprocess.run(["xl", "list"], check=False, stdout=subprocess.PIPE)
     return [line.split()[0] for line in r.stdout.decode().splitlines()[1:]
             if not line.startswith("Domain-0 ")]
+
+
+def taps():
+    """Taps that outlived their daemon; there should be none."""
+    top = "/sys/class/net"
+    return [n for n in os.listdir(top)
+            if os.path.exists(os.path.join(top, n, "tun_flags"))]
 
 
 def main():
