@@ -26,6 +26,7 @@ STEP = 60               # seconds for a step that says nothing else
 BOOT = 120              # seconds for a guest to come up
 START = 0.02            # ... for a program to start, on an idle machine
 GONE = 1.0              # seconds a daemon may live on after its domain
+GONE_NET = 5.0          # with taps: the kernel takes time to remove them
 KERNEL_LOGS = ("dmesg", "xl dmesg")
 CRASH = re.compile(r"segfault at|general protection|invalid opcode|BUG:|"
                    r"Oops|soft lockup|detected stalls")
@@ -442,7 +443,9 @@ class Domain:
         """The domain is gone: so must the daemon be, and soon."""
         if not self.daemon:
             return
-        if not self.play.loop.until(self.daemon.done, seconds or GONE):
+        net = any(d.startswith("net,") for d in self.spec.devices)
+        if not self.play.loop.until(self.daemon.done,
+                                    seconds or (GONE_NET if net else GONE)):
             raise Failed("xen-virtiod is still there after its domain",
                          self.daemon.output() + self.daemon.where())
         if self.daemon.status != 0:
@@ -614,7 +617,7 @@ class Play:
                                stderr=subprocess.DEVNULL)
             self.loop.until(lambda: False, 0.01)
         for p in self.daemons:
-            if not self.loop.until(p.done, 3):
+            if not self.loop.until(p.done, GONE_NET):
                 wrong.append("xen-virtiod is still there after its domain")
                 p.kill()
                 self.loop.until(p.done, 3)
