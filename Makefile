@@ -1,6 +1,6 @@
 # make             ./xen-virtiod             make check       everything without Xen, under a minute
 # make demo        a guest on real Xen       make check-xen   every scenario on real Xen (emulated)
-# make test        check and check-xen       make bench-xen   side by side with blkback and QEMU
+# make test        check and check-xen       make bench-xen   side by side with Xen's own and QEMU
 # make SAN=1 check ASan and UBSan            make coverage    lines of src/virtio and src/ioreq
 # make sparse      endian and guest pointers make lint        shell, spelling, man page, cppcheck
 # make V=1         show commands             make install     DESTDIR=x prefix=/usr

@@ -10,6 +10,7 @@ import unittest
 from unittest import mock
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import bench                                    # noqa: E402
 import frames                                   # noqa: E402
 import runner                                   # noqa: E402
 import scenario                                 # noqa: E402
@@ -198,6 +199,43 @@ class Fault(unittest.TestCase):
         self.assertIn("died", self.fault([], None))
         self.assertIsNone(self.fault([], None, "the driver is ready"))
         self.assertIsNone(self.fault([], None, "", False))
+
+
+class Bench(unittest.TestCase):
+    def test_numbers(self):
+        tcp = '{"end": {"sum_received": {"bits_per_second": 12.5e6}}}'
+        udp = '{"end": {"sum": {"packets": 70, "lost_packets": 20,' \
+              ' "seconds": 5}}}'
+        self.assertEqual(bench.iperf_number(tcp, "Mbit/s"), 12.5)
+        self.assertEqual(bench.iperf_number(udp, "/s"), 10)
+        with self.assertRaises(runner.Failed):
+            bench.iperf_number('{"error": "no route"}', "/s")
+        text = "".join(f"64 bytes: icmp_seq={n} time={n}.5 ms\n"
+                       for n in range(1, 42))
+        self.assertEqual(bench.ping_number(text), 21.5)
+        with self.assertRaises(runner.Failed):
+            bench.ping_number(text[:100])
+
+    def test_what_boots(self):
+        for halves, devices in ((["blk"], 1), (["net"], 1),
+                                (["blk", "net"], 2)):
+            s = scenario.parse(bench.spec(halves), "bench")
+            self.assertEqual(len(s.guests["none"].devices), devices)
+            self.assertEqual(len(s.guests["qemu"].xl), 1)
+
+    def test_table(self):
+        found = {(d[0], j[0]): [1.0, 2.0, 9.0] for h in bench.JOBS
+                 for d in bench.DEVICES[h] for j in bench.JOBS[h]}
+        found["xen-virtiod", "TCP in"] = [2.6] * 3
+        found["xen-virtiod", "ping"] = [1.0] * 3
+        found["QEMU virtio-net", "ping"] = [1.2] * 3
+        text = bench.table(["net"], found, 9 * 1024, 3)
+        self.assertIn("reached  TCP in, times QEMU: 1.30", text)
+        self.assertIn("MISSED   TCP out, times QEMU: 1.00", text)
+        self.assertIn("MISSED   ping, times QEMU: 1.20", text)
+        self.assertIn("reached  ping, times netback: 2.00", text)
+        self.assertIn("MISSED   resident memory with one card", text)
+        self.assertNotIn("randread", text)
 
 
 if __name__ == "__main__":
