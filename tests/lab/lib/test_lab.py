@@ -14,6 +14,7 @@ import bench                                    # noqa: E402
 import frames                                   # noqa: E402
 import runner                                   # noqa: E402
 import scenario                                 # noqa: E402
+import wire                                     # noqa: E402
 
 
 def report(job, status, output):
@@ -236,6 +237,26 @@ class Bench(unittest.TestCase):
         self.assertIn("reached  ping, times netback: 2.00", text)
         self.assertIn("MISSED   resident memory with one card", text)
         self.assertNotIn("randread", text)
+
+
+class Wire(unittest.TestCase):
+    def test_frames(self):
+        me, you = bytes(6), b"\2" * 6
+        for what, right in (("udp-good", " right"), ("udp-bad", " wrong")):
+            f = wire.frame(me, you, what + "/10.9.0.1/10.9.0.2")
+            self.assertEqual(f[:14], you + me + b"\x08\x00")
+            self.assertEqual(wire.ones_sum(f[14:34]), 0xffff)
+            self.assertEqual((wire.said(f), wire.checksum_of(f)),
+                             (what, right))
+        f = wire.frame(me, you, "group1/239.129.2.3")
+        self.assertEqual(f[:6], b"\x01\x00\x5e\x01\x02\x03")
+        f = wire.frame(me, you, "strange@00:16:3e:01:02:03")
+        self.assertEqual((f[:6], wire.said(f), len(f)),
+                         (b"\x00\x16\x3e\x01\x02\x03", "strange", 60))
+        f = wire.frame(me, you, "tagged%7")
+        self.assertEqual((f[12:16], wire.said(f)),
+                         (b"\x81\x00\x00\x07", "tagged"))
+        self.assertIsNone(wire.said(bytes(60)))
 
 
 if __name__ == "__main__":
