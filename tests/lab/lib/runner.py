@@ -25,8 +25,7 @@ RUN = "/run/lab"
 STEP = 60               # seconds for a step that says nothing else
 BOOT = 120              # seconds for a guest to come up
 START = 0.02            # ... for a program to start, on an idle machine
-GONE = 1.0              # seconds a daemon may live on after its domain
-GONE_NET = 5.0          # with taps: the kernel takes time to remove them
+GONE = 5.0              # seconds a daemon may live on after its domain
 KERNEL_LOGS = ("dmesg", "xl dmesg")
 CRASH = re.compile(r"segfault at|general protection|invalid opcode|BUG:|"
                    r"Oops|soft lockup|detected stalls")
@@ -443,14 +442,14 @@ class Domain:
         """The domain is gone: so must the daemon be, and soon."""
         if not self.daemon:
             return
-        net = any(d.startswith("net,") for d in self.spec.devices)
-        if not self.play.loop.until(self.daemon.done,
-                                    seconds or (GONE_NET if net else GONE)):
+        began = time.monotonic()
+        if not self.play.loop.until(self.daemon.done, seconds or GONE):
             raise Failed("xen-virtiod is still there after its domain",
                          self.daemon.output() + self.daemon.where())
         if self.daemon.status != 0:
             raise Failed(f"xen-virtiod exits {self.daemon.status} after its "
                          "domain", self.daemon.output())
+        self.play.gone = max(self.play.gone, time.monotonic() - began)
         self.daemon = None
 
     def stop(self, seconds):
@@ -478,6 +477,7 @@ class Play:
         self.dir = os.path.join("/work", spec.name)
         self.kept, self.jobs, self.serial, self.checks = {}, {}, 0, 0
         self.daemons = []
+        self.gone = 0.0         # seconds, the slowest daemon to follow
         self.domains = {n: Domain(self, g) for n, g in spec.guests.items()}
         for d in (self.log, self.dir, RUN):
             shutil.rmtree(d, ignore_errors=True)
@@ -617,7 +617,7 @@ class Play:
                                stderr=subprocess.DEVNULL)
             self.loop.until(lambda: False, 0.01)
         for p in self.daemons:
-            if not self.loop.until(p.done, GONE_NET):
+            if not self.loop.until(p.done, GONE):
                 wrong.append("xen-virtiod is still there after its domain")
                 p.kill()
                 self.loop.until(p.done, 3)
@@ -687,7 +687,8 @@ def main():
         play = Play(spec, host, "/log")
         why, fault = play.run()
         host.tell("result", name=name, ok=not why, why=why, fault=fault,
-                  checks=play.checks, seconds=time.monotonic() - began)
+                  checks=play.checks, gone=play.gone,
+                  seconds=time.monotonic() - began)
         if why and (fault or domains()):
             break               # this dom0 is no good any more
 
