@@ -435,7 +435,7 @@ class Domain:
             self.login(seconds)
 
     def destroy(self, seconds):
-        self.play.dom0(["xl", "destroy", self.name], seconds or STEP)
+        self.play.dom0(["xl", "destroy", self.name], STEP)
         self.daemon_left(seconds)
 
     def daemon_left(self, seconds):
