@@ -17,7 +17,8 @@
  *
  * No buffers at all: the backend's queue is switched off, and on again when
  * the driver has rung.  Too few for this frame: it waits in buf, likewise,
- * but not for ever, in case the driver has no more than that.
+ * but not for ever, in case the driver has no more than that, nor longer than
+ * the driver takes the offloads that it needs.
  *
  * A turn's share is counted in frames, bytes and chains.  The last is for a
  * driver that has many buffers of a byte each, all of which are taken, and put
@@ -195,6 +196,12 @@ static bool vnet_rx_wanted(struct vnet *n, struct vnet_queue *q, ssize_t len)
 	return true;
 }
 
+/* The frame that waits: may the driver still have it, as it is? */
+static bool vnet_rx_still(const struct vnet *n, struct vnet_queue *q)
+{
+	return vnet_hdr_to_driver((void *)q->buf, n->st->offloads);
+}
+
 /* ---- one frame out ---- */
 
 /*
@@ -331,6 +338,11 @@ static ssize_t vnet_rx_one(struct vnet *n, struct vq *vq, unsigned int b)
 	r = vnet_rx_first(n, vq);
 	if (r <= 0)
 		return r ? r : -ENOBUFS;
+	if (q->len && !vnet_rx_still(n, q)) {
+		len = q->len;
+		vnet_rx_lose(n, q);
+		return len;
+	}
 	if (q->len) {			/* all of it in buf */
 		q->first = vnet_rx_head(&n->chain[0]);
 		return vnet_rx_deliver(n, vq, q);

@@ -544,6 +544,37 @@ static void test_offloads(void **state)
 	nr_close(&w);
 }
 
+/* A frame that waits for buffers is no longer what the driver takes. */
+static void test_offloads_waiting(void **state)
+{
+	static uint8_t waits[NET_HDR_BYTES + 1514];
+	size_t len = nr_frame(waits, (const uint8_t *)ME, 1514, 1);
+	unsigned int i;
+	struct netrig w;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		nr_open(&w, 1, (CTRL & ~NF(MQ)) | GUEST | NF(MRG_RXBUF));
+		nr_post_one(&w, 0, nr_buffer(&w, 100), 100, true);
+		waits[0] = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		waits[1] = VIRTIO_NET_HDR_GSO_TCPV4;
+		fake_net_push(&w.net, 0, waits, len);
+		nr_kick(&w, 0);
+		nr_run(&w);
+		assert_int_equal(w.net.nin, 0);
+		assert_int_equal(ring_used_idx(&w.ring[0]), 0);
+		assert_int_equal(offloads(&w, i ? GUEST : NF(GUEST_CSUM)), OK);
+		nr_post_one(&w, 0, nr_buffer(&w, 2000), 2000, true);
+		nr_kick(&w, 0);
+		nr_run(&w);
+		assert_int_equal(ring_used_idx(&w.ring[0]), i ? 2 : 0);
+		assert_int_equal(nr_stats(&w)->rx_frames, i);
+		assert_int_equal(w.stats.rx_dropped, !i);
+		assert_true(w.net.on[0]);
+		nr_close(&w);
+	}
+}
+
 /* A driver that toggles: the host is not troubled more than so often. */
 static void test_offloads_toggled(void **state)
 {
@@ -614,6 +645,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_vlan),
 	cmocka_unit_test(test_pairs),
 	cmocka_unit_test(test_offloads),
+	cmocka_unit_test(test_offloads_waiting),
 	cmocka_unit_test(test_offloads_toggled),
 	cmocka_unit_test(test_reset),
 };
