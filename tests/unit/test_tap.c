@@ -61,6 +61,8 @@ static struct net_backend *be;
 static struct net_info info;
 static int packet;
 static unsigned int readable[NET_MAX_QUEUES], writable[NET_MAX_QUEUES];
+static unsigned int went[NET_MAX_QUEUES];
+static bool hungry;			/* whoever may send does, all it can */
 static char links[16];
 static char frame[HDR + NET_MAX_FRAME];
 static ssize_t got[16];			/* by recv() from the event */
@@ -78,10 +80,14 @@ static void on_readable(void *arg, unsigned int queue)
 		be->ops->rx_off(be, queue);
 }
 
+static int send_frame(unsigned int queue, size_t bytes);
+
 static void on_writable(void *arg, unsigned int queue)
 {
 	(void)arg;
 	writable[queue]++;
+	while (hungry && send_frame(queue, 1000) == 0)
+		went[queue]++;
 }
 
 static void on_link(void *arg, bool up)
@@ -155,6 +161,8 @@ static int setup(void **state)
 	info = (struct net_info){ 0 };
 	memset(readable, 0, sizeof(readable));
 	memset(writable, 0, sizeof(writable));
+	memset(went, 0, sizeof(went));
+	hungry = false;
 	links[0] = '\0';
 	ngot = 0;
 	refuse_writes = 0;
@@ -526,6 +534,23 @@ static void test_rate(void **state)
 	assert_in_range((loop_now_ns() - began) / 1000000, 85, 5000);
 }
 
+/* Who always has more to send leaves the others their share. */
+static void test_rate_shared(void **state)
+{
+	(void)state;
+	info.rate_bytes = 500000;
+	info.rate_burst_us = 20000;
+	start(4);
+	hungry = true;
+	while (send_frame(0, 1000) == 0)
+		;
+	assert_int_equal(send_frame(2, 1000), -EAGAIN);
+	run(200);
+	assert_true(went[0] >= 10);
+	assert_in_range(went[2], went[0] / 2, 2 * went[0]);
+	assert_int_equal(writable[1] + writable[3], 0);
+}
+
 /* ---- the cable ---- */
 
 static void test_link(void **state)
@@ -729,6 +754,7 @@ static const struct CMUnitTest tests[] = {
 	TAP_TEST(test_offloads),
 	TAP_TEST(test_busy),
 	TAP_TEST(test_rate),
+	TAP_TEST(test_rate_shared),
 	TAP_TEST(test_link),
 	TAP_TEST(test_gone),
 	TAP_TEST(test_gone_unread),

@@ -26,6 +26,9 @@
  *	----|--------------|------=======|------------> time
  *	    :<- spent ---->:<- left ---->:
  *
+ * Queues that wait take turns to be the first: what the timer finds to be
+ * spent is a frame or two, and the first to be told takes all of it.
+ *
  * The cable.  It is in while the interface is up and running in dom0.  The
  * kernel tells of any change to any interface on a netlink socket; what
  * changed is not read but asked for again.  An interface that is gone also
@@ -76,6 +79,7 @@ struct tap {
 	char			name[IFNAMSIZ];
 	struct tap_queue	queues[NET_MAX_QUEUES];
 	struct loop_timer	*retry;
+	unsigned int		turn;		/* the queue told first */
 	uint64_t		clock_ns;	/* the rate's, see above */
 
 	int			netlink;	/* -1: none */
@@ -257,13 +261,19 @@ static void tap_wait(struct tap *tap, unsigned int queue, uint64_t ns)
 static void tap_on_retry(void *arg)
 {
 	struct tap *tap = arg;
-	unsigned int i;
+	unsigned int count = tap->base.info.queues;
+	unsigned int i, q, first = tap->turn;
+	bool any = false;
 
-	for (i = 0; i < tap->base.info.queues; i++) {
-		if (!tap->queues[i].waiting)
+	for (i = 0; i < count; i++) {
+		q = (first + i) % count;
+		if (!tap->queues[q].waiting)
 			continue;
-		tap->queues[i].waiting = false;
-		tap->base.events.writable(tap->base.events.arg, i);
+		if (!any)
+			tap->turn = (q + 1) % count;
+		any = true;
+		tap->queues[q].waiting = false;
+		tap->base.events.writable(tap->base.events.arg, q);
 	}
 }
 
