@@ -633,6 +633,24 @@ static void test_gone_unread(void **state)
 	check_gone(unit_capture_end(&c));
 }
 
+/* While a queue waits for its turn: it is told, and what it sends is lost. */
+static void test_gone_waiting(void **state)
+{
+	struct unit_capture c;
+
+	(void)state;
+	start(2);
+	refuse_writes = 1;
+	refuse_errno = EAGAIN;
+	unit_capture_start(&c, STDERR_FILENO);
+	assert_int_equal(netlab_del(TAP), 0);
+	assert_int_equal(send_frame(1, 60), -EAGAIN);
+	run_links(1);
+	check_gone(unit_capture_end(&c));
+	assert_int_equal(writable[0], 0);
+	assert_int_equal(writable[1], 1);
+}
+
 /* Nobody tells, but receiving fails. */
 static void test_gone_recv(void **state)
 {
@@ -758,6 +776,7 @@ static const struct CMUnitTest tests[] = {
 	TAP_TEST(test_link),
 	TAP_TEST(test_gone),
 	TAP_TEST(test_gone_unread),
+	TAP_TEST(test_gone_waiting),
 	TAP_TEST(test_gone_recv),
 	TAP_TEST(test_gone_send),
 	TAP_TEST(test_macvtap),

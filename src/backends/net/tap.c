@@ -164,6 +164,7 @@ static void tap_ask_link(struct tap *tap)
 		tap->up = (ifr.ifr_flags & want) == want;
 }
 
+/* Who waits to send is told all the same, and finds that it is over. */
 static void tap_stop_all(struct tap *tap)
 {
 	unsigned int i;
@@ -173,9 +174,7 @@ static void tap_stop_all(struct tap *tap)
 		tap->queues[i].watch = NULL;
 		tap->queues[i].on = false;
 		tap->queues[i].watched = false;
-		tap->queues[i].waiting = false;
 	}
-	loop_timer_stop(tap->retry);
 	loop_fd_del(tap->netlink_watch);
 	tap->netlink_watch = NULL;
 }
