@@ -29,6 +29,9 @@ GONE = 5.0              # seconds a daemon may live on after its domain
 KERNEL_LOGS = ("dmesg", "xl dmesg")
 CRASH = re.compile(r"segfault at|general protection|invalid opcode|BUG:|"
                    r"Oops|soft lockup|detected stalls")
+ENTRY = re.compile(r"\(d\d+\).*(PANIC: double fault|RIP:.*entry_SYSCALL_64)")
+XEN_IN_GUEST = re.compile(r"(RIP: +e008:\[<ffff82d0[0-9a-f]+>\])"
+                          r"[^\n]*\n[^\n]*CONTEXT: hvm guest")
 BEAT = 10               # seconds between signs of life for the host
 
 
@@ -592,9 +595,18 @@ class Play:
     def fault(self, new):
         """What the emulated machine did wrong, if it was that.
 
-        Not ours can be: a bug in dom0's kernel or a crash of its programs,
-        and a guest that dies before its driver has touched a device.
+        Not ours can be: a bug in dom0's kernel or a crash of its programs, a
+        guest that dies before its driver has touched a device, and one that
+        finds Xen's registers in its own (seen with QEMU 7.2: the state behind
+        a VMRUN of Xen's ends up in the guest's VMCB) or is interrupted where
+        it had switched interrupts off, before it has a stack.
         """
+        mixed = XEN_IN_GUEST.search("\n".join(new["xl dmesg"]))
+        if mixed:
+            return "a guest got Xen's registers: " + mixed.group(1)
+        for line in new["xl dmesg"]:
+            if ENTRY.search(line):
+                return line
         for line in new["dmesg"]:
             if CRASH.search(line) and "xen-virtiod" not in line:
                 return line

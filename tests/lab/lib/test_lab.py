@@ -181,12 +181,12 @@ class Patience(unittest.TestCase):
 
 
 class Fault(unittest.TestCase):
-    def fault(self, dmesg, domid=1, said="", booting=True):
+    def fault(self, dmesg, domid=1, said="", booting=True, xen=()):
         daemon = types.SimpleNamespace(output=lambda: said)
         guest = types.SimpleNamespace(name="g", booting=booting,
                                       daemon=daemon, find=lambda: domid)
         play = types.SimpleNamespace(domains={"g": guest})
-        return runner.Play.fault(play, {"dmesg": dmesg})
+        return runner.Play.fault(play, {"dmesg": dmesg, "xl dmesg": xen})
 
     def test_programs_of_dom0(self):
         line = "[  9.1] xl[497]: segfault at 0 ip 00 in libxenctrl.so"
@@ -195,6 +195,16 @@ class Fault(unittest.TestCase):
     def test_ours_is_ours(self):
         self.assertIsNone(self.fault(["xen-virtiod[9]: segfault at 0"]))
         self.assertIsNone(self.fault(["EXT4-fs mounted"]))
+
+    def test_registers(self):
+        dump = ["(XEN) d3v0 Triple fault - invoking HVM shutdown action 1",
+                "(XEN) RIP:    e008:[<ffff82d0402044a5>]",
+                "(XEN) RFLAGS: 0000000000000246   CONTEXT: hvm guest (d3v0)"]
+        self.assertIn("ffff82d0402044a5", self.fault([], xen=dump))
+        dump[1] = "(XEN) RIP:    0010:[<ffffffff81000000>]"
+        self.assertIsNone(self.fault([], xen=dump))
+        self.assertIsNone(self.fault([], xen=["(d3) Kernel panic"]))
+        self.assertTrue(self.fault([], xen=["(d3) [1.0] PANIC: double fault"]))
 
     def test_guest_died(self):
         self.assertIn("died", self.fault([], None))
