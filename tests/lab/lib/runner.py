@@ -29,7 +29,8 @@ GONE = 5.0              # seconds a daemon may live on after its domain
 KERNEL_LOGS = ("dmesg", "xl dmesg")
 CRASH = re.compile(r"segfault at|general protection|invalid opcode|BUG:|"
                    r"Oops|soft lockup|detected stalls")
-ENTRY = re.compile(r"\(d\d+\).*(PANIC: double fault|RIP:.*entry_SYSCALL_64)")
+GUEST = re.compile(r"\(d\d+\).*(PANIC: double fault|RIP:.*entry_SYSCALL_64|"
+                   r"kthread timer wakeup didn't happen)")
 XEN_IN_GUEST = re.compile(r"(RIP: +e008:\[<ffff82d0[0-9a-f]+>\])"
                           r"[^\n]*\n[^\n]*CONTEXT: hvm guest")
 BEAT = 10               # seconds between signs of life for the host
@@ -397,6 +398,17 @@ class Domain:
                 return
         raise Failed("the guest does not come up", self.tail())
 
+    def silent(self):
+        """It has been heard, is still there, and answers no more."""
+        if self.booting or not self.pongs or self.find() != self.domid:
+            return False
+        tag = f"alive{time.monotonic()}"
+        try:
+            self.agent().send(f"\n@ping {tag}\n")
+        except Failed:
+            return True
+        return not self.play.loop.until(lambda: self.ponged(tag), 20)
+
     def ponged(self, tag):
         self.listen()
         return tag in self.pongs
@@ -598,14 +610,16 @@ class Play:
         Not ours can be: a bug in dom0's kernel or a crash of its programs, a
         guest that dies before its driver has touched a device, and one that
         finds Xen's registers in its own (seen with QEMU 7.2: the state behind
-        a VMRUN of Xen's ends up in the guest's VMCB) or is interrupted where
-        it had switched interrupts off, before it has a stack.
+        a VMRUN of Xen's ends up in the guest's VMCB), is interrupted where it
+        had switched interrupts off, before it has a stack, or hears nothing
+        more of its timers and event channels, which are none of ours.  One
+        that is silent because we owe it an answer is ours.
         """
         mixed = XEN_IN_GUEST.search("\n".join(new["xl dmesg"]))
         if mixed:
             return "a guest got Xen's registers: " + mixed.group(1)
         for line in new["xl dmesg"]:
-            if ENTRY.search(line):
+            if GUEST.search(line):
                 return line
         for line in new["dmesg"]:
             if CRASH.search(line) and "xen-virtiod" not in line:
@@ -615,6 +629,9 @@ class Play:
                     not (d.daemon and "driver is ready" in
                          d.daemon.output())):
                 return f"guest '{d.name}' died before it used a device"
+            if d.silent() and in_xen(d.domid) is False:
+                return (f"guest '{d.name}' is silent, and none of its vCPUs "
+                        "waits for an answer")
         return None
 
     def clean(self):
@@ -664,6 +681,20 @@ def lines_of(command):
                        stderr=subprocess.DEVNULL)
     return [x for x in r.stdout.decode(errors="replace").splitlines()
             if not re.search(r"HVM.* (save|restore):? |ACPI.* GPE ", x)]
+
+
+def in_xen(domid):
+    """Does a vCPU wait in Xen, as for an IOREQ server's answer?
+
+    None if Xen does not say.
+    """
+    subprocess.run(["xl", "debug-keys", "q"], check=False)
+    time.sleep(1)
+    told = "\n".join(lines_of("xl dmesg"))
+    told = told.rpartition(f"callbacks for domain {domid}:")[2]
+    told = told.partition("General information")[0]
+    flags = re.findall(r"pause_flags=([0-9a-f]+)", told)
+    return any(int(f, 16) & 4 for f in flags) if flags else None
 
 
 def slowness():

@@ -181,10 +181,12 @@ class Patience(unittest.TestCase):
 
 
 class Fault(unittest.TestCase):
-    def fault(self, dmesg, domid=1, said="", booting=True, xen=()):
+    def fault(self, dmesg, domid=1, said="", booting=True, xen=(),
+              silent=False):
         daemon = types.SimpleNamespace(output=lambda: said)
         guest = types.SimpleNamespace(name="g", booting=booting,
-                                      daemon=daemon, find=lambda: domid)
+                                      daemon=daemon, find=lambda: domid,
+                                      domid=domid, silent=lambda: silent)
         play = types.SimpleNamespace(domains={"g": guest})
         return runner.Play.fault(play, {"dmesg": dmesg, "xl dmesg": xen})
 
@@ -205,6 +207,29 @@ class Fault(unittest.TestCase):
         self.assertIsNone(self.fault([], xen=dump))
         self.assertIsNone(self.fault([], xen=["(d3) Kernel panic"]))
         self.assertTrue(self.fault([], xen=["(d3) [1.0] PANIC: double fault"]))
+
+    def test_silence(self):
+        for xen, ours in ((False, False), (True, True), (None, True)):
+            with mock.patch.object(runner, "in_xen", lambda _, x=xen: x):
+                self.assertEqual(self.fault([], silent=True) is None, ours)
+
+    def test_who_waits(self):
+        def told(flags):
+            return ["(XEN) General information for domain 7:", "(XEN) VCPU "
+                    "information and callbacks for domain 7:",
+                    "(XEN)     pause_count=0 pause_flags=1",
+                    f"(XEN)     pause_count=0 pause_flags={flags}",
+                    "(XEN) General information for domain 9:",
+                    "(XEN) VCPU information and callbacks for domain 9:",
+                    "(XEN)     pause_count=0 pause_flags=4"]
+        with mock.patch.object(runner.subprocess, "run"), \
+                mock.patch.object(runner.time, "sleep"):
+            for flags, want in (("1", False), ("4", True)):
+                with mock.patch.object(runner, "lines_of",
+                                       lambda _, f=flags: told(f)):
+                    self.assertIs(runner.in_xen(7), want)
+            with mock.patch.object(runner, "lines_of", lambda _: []):
+                self.assertIsNone(runner.in_xen(7))
 
     def test_guest_died(self):
         self.assertIn("died", self.fault([], None))
