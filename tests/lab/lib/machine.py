@@ -16,13 +16,8 @@ class MachineError(Exception):
     """The machine did not do what it should; the text says where to look."""
 
 
-# What the CPU must not have:
-# - LOCK CMPXCHG16B, which Linux's slab allocator likes.  QEMU 7.2 can do it
-#   only while all other CPUs stand still.  Such a stop, when it meets a VMRUN
-#   that injects an interrupt, makes QEMU inject it a second time (read from
-#   its source), wherever the guest is by then: guests died, or fell silent.
-# - SMAP, with which a PV dom0 dies, and RDTSCP, with which an HVM guest does.
-CPU = "max,+svm,-cx16,-smap,-smep,-rdtscp,-xsaves,-la57,-pku"
+# With SMAP a PV dom0 dies; with RDTSCP an HVM guest does.
+CPU = "max,+svm,-smap,-smep,-rdtscp,-xsaves,-la57,-pku"
 
 
 def comma(path):
@@ -38,8 +33,6 @@ def qemu_argv(images, handin, logs, events, console, memory):
                 "-device", f"nvme,drive={name},serial={name}"]
 
     xen = os.path.join(images, "xen")
-    # eager-fpu: with the lazy way, registers of a PV dom0's programs were seen
-    # to change under load ("xl" died in code that had just zeroed one).
     return [
         "qemu-system-x86_64", "-machine", "q35",
         "-accel", "tcg,thread=multi,tb-size=1024",
@@ -48,7 +41,7 @@ def qemu_argv(images, handin, logs, events, console, memory):
         *console, "-serial", events,
         "-kernel", xen,
         "-append", "console=com1 com1=115200,8n1 dom0_mem=2048M,max:2048M "
-                   "dom0_max_vcpus=2 sched=credit spec-ctrl=no,eager-fpu "
+                   "dom0_max_vcpus=2 sched=credit spec-ctrl=no "
                    "guest_loglvl=all conring_size=512k",
         "-initrd", comma(os.path.join(images, "vmlinux"))
         + " console=hvc0 quiet nokaslr mitigations=off panic=-1,"
