@@ -502,29 +502,40 @@ def build(out, progress):
     shutil.rmtree(tmp)
 
 
-def prepare(progress):
-    """The directory with the images of this recipe; makes it if need be."""
+@contextlib.contextmanager
+def made_once(name, progress):
+    """A new directory to fill, which becomes 'name' in the cache if all goes
+    well; None if it is there already.
+    """
     top = cache_root()
-    final = os.path.join(top, recipe_key())
-    if os.path.isdir(final):
-        return final
+    final = os.path.join(top, name)
     os.makedirs(top, exist_ok=True)
     with open(os.path.join(top, "lock"), "w", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with progress.step("wait for another run that is building"):
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.isdir(final):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                with progress.step("wait for another run that is building"):
+                    fcntl.flock(lock, fcntl.LOCK_EX)
         if os.path.isdir(final):
-            return final
+            yield None
+            return
         for old in os.listdir(top):     # left by a run that was killed
             if old.startswith("making-"):
                 shutil.rmtree(os.path.join(top, old), ignore_errors=True)
         out = tempfile.mkdtemp(prefix="making-", dir=top)
         try:
-            build(out, progress)
+            yield out
             os.chmod(out, 0o755)
             os.rename(out, final)
         finally:
             shutil.rmtree(out, ignore_errors=True)
-    return final
+
+
+def prepare(progress):
+    """The directory with the images of this recipe; makes it if need be."""
+    name = recipe_key()
+    with made_once(name, progress) as out:
+        if out:
+            build(out, progress)
+    return os.path.join(cache_root(), name)
