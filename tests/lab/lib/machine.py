@@ -11,6 +11,8 @@ import tarfile
 import tempfile
 import time
 
+import emulator
+
 
 class MachineError(Exception):
     """The machine did not do what it should; the text says where to look."""
@@ -34,7 +36,7 @@ def qemu_argv(images, handin, logs, events, console, memory):
 
     xen = os.path.join(images, "xen")
     return [
-        "qemu-system-x86_64", "-machine", "q35",
+        *emulator.command(), "-machine", "q35",
         "-accel", "tcg,thread=multi,tb-size=1024",
         "-cpu", CPU, "-smp", "2", "-m", str(memory),
         "-display", "none", "-no-reboot", "-nodefaults", "-net", "none",

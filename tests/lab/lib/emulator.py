@@ -1,0 +1,129 @@
+"""QEMU for the lab, with the faults mended that break guests of Xen.
+
+Debian's QEMU emulates AMD's SVM well enough to boot Xen, and then, every few
+minutes, damages a guest: an interrupt that Xen injects arrives twice, the
+second time in the middle of its own handler, or one gets lost.  What dies of
+it looks like anybody's fault.  So the lab builds Debian's own source with the
+lines below changed, once, and keeps the one program; without it the lab uses
+the machine's QEMU as it is.
+"""
+
+import glob
+import hashlib
+import os
+import re
+import shutil
+
+import image
+
+PROGRAM = "qemu-system-x86_64"
+# Where Debian's packages keep the firmware, which the source comes without.
+FIRMWARE = ["-L", "/usr/share/qemu", "-L", "/usr/share/seabios"]
+
+SVM = "target/i386/tcg/sysemu/svm_helper.c"
+CHANGES = [
+    # The vector of an interrupt that VMRUN has just delivered stays behind as
+    # if it were a pending exception: whatever stops the CPU's loop before
+    # the guest exits delivers it again, without regard to RFLAGS.IF.
+    (SVM, r"do_interrupt_x86_hardirq\(env, vector, 1\);",
+     r"\g<0> cs->exception_index = -1;"),
+    # The word of pending interrupts belongs to the big lock: changed without,
+    # it loses what another thread sets at that moment.
+    (SVM, r"cs->interrupt_request \|= CPU_INTERRUPT_VIRQ;",
+     r"qemu_mutex_lock_iothread(); \g<0> qemu_mutex_unlock_iothread();"),
+    (SVM, r'#include "cpu\.h"', r'\g<0>' '\n#include "qemu/main-loop.h"'),
+]
+
+OPTIONS = ["--target-list=x86_64-softmmu", "--without-default-features",
+           "--enable-system", "--enable-tcg", "--enable-fdt=system",
+           "--disable-docs", "--disable-tools", "--disable-debug-info"]
+
+
+def key():
+    """Names the program that this file makes."""
+    with open(__file__, "rb") as f:
+        return "qemu-" + hashlib.sha256(f.read()).hexdigest()[:16]
+
+
+def path():
+    return os.path.join(image.cache_root(), key(), PROGRAM)
+
+
+def is_ours():
+    return os.path.exists(path())
+
+
+def command():
+    """How to start it: the lab's own if it was built, or the machine's."""
+    return [path(), *FIRMWARE] if is_ours() else [PROGRAM]
+
+
+def sources():
+    """Debian's archives as apt knows them here, for source packages."""
+    out = image.run(["apt-get", "indextargets", "--format",
+                     "$(ORIGIN)|$(SIGNED_BY)|$(REPO_URI) $(RELEASE) "
+                     "$(COMPONENT)", "Created-By: Packages"])
+    lines = []
+    for line in out.splitlines():
+        origin, key_file, where = line.split("|")
+        # What apt does not know, it leaves as it is.
+        signed = ("" if "$" in key_file or not key_file
+                  else f"[signed-by={key_file}] ")
+        if origin == "Debian":
+            lines.append(f"deb-src {signed}{where}\n")
+    if not lines:
+        raise image.BuildError("apt knows no archive of Debian's")
+    return "".join(lines)
+
+
+def download(tmp):
+    """Debian's source of QEMU, unpacked and with Debian's patches."""
+    with open(os.path.join(tmp, "sources.list"), "w", encoding="ascii") as f:
+        f.write(sources())
+    os.makedirs(os.path.join(tmp, "lists/partial"))
+    apt = ["apt-get", "-q", "-o", f"Dir::Etc::SourceList={tmp}/sources.list",
+           "-o", "Dir::Etc::SourceParts=-", "-o", f"Dir::State::Lists={tmp}/lists",
+           "-o", "Debug::NoLocking=1"]
+    if os.getuid() == 0:        # or apt complains about its sandbox
+        apt += ["-o", "APT::Sandbox::User=root"]
+    image.run([*apt, "update"])
+    image.run([*apt, "source", "--download-only", "qemu"], cwd=tmp)
+    tree = os.path.join(tmp, "qemu")
+    image.run(["dpkg-source", "-x", glob.glob(f"{tmp}/*.dsc")[0], tree])
+    return tree
+
+
+def change(tree):
+    for name, pattern, new in CHANGES:
+        source = os.path.join(tree, name)
+        with open(source, encoding="utf-8") as f:
+            text = f.read()
+        text, found = re.subn(pattern, new, text)
+        if found != 1:
+            raise image.BuildError(f"{name} has {found} lines like {pattern}")
+        with open(source, "w", encoding="utf-8") as f:
+            f.write(text)
+
+
+def build(out, progress):
+    tmp = os.path.join(out, "tmp")
+    os.mkdir(tmp)
+    with progress.step("download QEMU's source"):
+        tree = download(tmp)
+    change(tree)
+    below = os.path.join(tree, "build")
+    os.mkdir(below)
+    with progress.step("build QEMU (some minutes, once)"):
+        image.run(["../configure", *OPTIONS], cwd=below)
+        image.run(["ninja", PROGRAM], cwd=below)
+    image.run(["strip", "-o", os.path.join(out, PROGRAM),
+               os.path.join(below, PROGRAM)])
+    shutil.rmtree(tmp)
+
+
+def prepare(progress):
+    """See to it that command() finds the lab's own; returns its directory."""
+    with image.made_once(key(), progress) as out:
+        if out:
+            build(out, progress)
+    return os.path.join(image.cache_root(), key())
