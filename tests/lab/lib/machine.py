@@ -18,7 +18,9 @@ class MachineError(Exception):
     """The machine did not do what it should; the text says where to look."""
 
 
-# With SMAP a PV dom0 dies; with RDTSCP an HVM guest does.
+# With SMAP a PV dom0 dies; with RDTSCP an HVM guest does.  XSAVE and XRSTOR
+# ignore CR0.TS, so Xen must not switch the FPU lazily: it would not learn that
+# a guest uses it, and registers would end up in somebody else's program.
 CPU = "max,+svm,-smap,-smep,-rdtscp,-xsaves,-la57,-pku"
 
 
@@ -43,7 +45,7 @@ def qemu_argv(images, handin, logs, events, console, memory):
         *console, "-serial", events,
         "-kernel", xen,
         "-append", "console=com1 com1=115200,8n1 dom0_mem=2048M,max:2048M "
-                   "dom0_max_vcpus=2 sched=credit spec-ctrl=no "
+                   "dom0_max_vcpus=2 sched=credit spec-ctrl=no,eager-fpu "
                    "guest_loglvl=all conring_size=512k",
         "-initrd", comma(os.path.join(images, "vmlinux"))
         + " console=hvc0 quiet nokaslr mitigations=off panic=-1,"
