@@ -34,12 +34,7 @@ static uint64_t features(uint16_t without)
 	for (i = 0; i < 16; i++)
 		if (!(without >> i & 1))
 			f |= optional[i];
-	if (!(f & NF(GUEST_CSUM)))
-		f &= ~(NF(GUEST_TSO4) | NF(GUEST_TSO6) | NF(GUEST_USO4) |
-		       NF(GUEST_USO6));
-	if (!(f & (NF(GUEST_TSO4) | NF(GUEST_TSO6))))
-		f &= ~NF(GUEST_ECN);
-	return f;
+	return nr_sane(f);
 }
 
 static void check_state(struct netrig *w)

@@ -738,12 +738,7 @@ static uint64_t features(struct input *in)
 	for (i = 0; i < ARRAY_SIZE(optional); i++)
 		if (!(without >> i & 1))
 			f |= optional[i];
-	if (!(f & NF(GUEST_CSUM)))
-		f &= ~(NF(GUEST_TSO4) | NF(GUEST_TSO6) | NF(GUEST_USO4) |
-		       NF(GUEST_USO6));
-	if (!(f & (NF(GUEST_TSO4) | NF(GUEST_TSO6))))
-		f &= ~NF(GUEST_ECN);
-	return f;
+	return nr_sane(f);
 }
 
 static void make(struct world *w)

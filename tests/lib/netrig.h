@@ -110,6 +110,17 @@ static inline void nr_open(struct netrig *w, unsigned int queues,
 	nr_start(w, features);
 }
 
+/* Without the features that may not be taken without others (5.1.3.1). */
+static inline uint64_t nr_sane(uint64_t f)
+{
+	if (!(f & NF(GUEST_CSUM)))
+		f &= ~(NF(GUEST_TSO4) | NF(GUEST_TSO6) | NF(GUEST_USO4) |
+		       NF(GUEST_USO6));
+	if (!(f & (NF(GUEST_TSO4) | NF(GUEST_TSO6))))
+		f &= ~NF(GUEST_ECN);
+	return f;
+}
+
 /*
  * The next driver, after a reset, with a network that is empty; for fuzzers,
  * which have no time for a new world each.
