@@ -1,9 +1,10 @@
 """QEMU for the lab, with the faults mended that break guests of Xen.
 
 Debian's QEMU emulates AMD's SVM well enough to boot Xen, and then, every few
-minutes, damages a guest: an interrupt that Xen injects arrives twice, the
-second time in the middle of its own handler, or one gets lost.  What dies of
-it looks like anybody's fault.  So the lab builds Debian's own source with the
+minutes, damages a guest: it runs with half of Xen's state or without its nested
+page tables, or an interrupt arrives twice, the second time in the middle of its
+own handler, or gets lost.  What dies of it looks like anybody's fault.  So the
+lab builds Debian's own source with the
 lines below changed, once, and keeps the one program; without it the lab uses
 the machine's QEMU as it is.
 """
@@ -21,7 +22,13 @@ PROGRAM = "qemu-system-x86_64"
 FIRMWARE = ["-L", "/usr/share/qemu", "-L", "/usr/share/seabios"]
 
 SVM = "target/i386/tcg/sysemu/svm_helper.c"
+FPU = "target/i386/tcg/sysemu/fpu_helper.c"
 CHANGES = [
+    # Whenever any CPU loads its FPU, the first CPU's flags are written, without
+    # a lock: what that one changes at this moment is undone, such as whether it
+    # walks nested page tables.  The bit has no business to be set at all.
+    (FPU, r"env->hflags2 &= ~HF2_IGNNE_MASK;",
+     r"if (env->hflags2 & HF2_IGNNE_MASK) \g<0>"),
     # The vector of an interrupt that VMRUN has just delivered stays behind as
     # if it were a pending exception: whatever stops the CPU's loop before
     # the guest exits delivers it again, without regard to RFLAGS.IF.
@@ -31,6 +38,14 @@ CHANGES = [
     # it loses what another thread sets at that moment.
     (SVM, r"cs->interrupt_request \|= CPU_INTERRUPT_VIRQ;",
      r"qemu_mutex_lock_iothread(); \g<0> qemu_mutex_unlock_iothread();"),
+    # VMRUN forgets that the guest was between STI and the next instruction.
+    # An interrupt is then let in before a HLT that nothing ends.
+    (SVM, r"/\* enable intercepts \*/",
+     r"""env->hflags &= ~HF_INHIBIT_IRQ_MASK;
+    if (x86_ldl_phys(cs, addr + offsetof(struct vmcb, control.int_state)) &
+        SVM_INTERRUPT_SHADOW_MASK)
+        env->hflags |= HF_INHIBIT_IRQ_MASK;
+    \g<0>"""),
     (SVM, r'#include "cpu\.h"', r'\g<0>' '\n#include "qemu/main-loop.h"'),
 ]
 
