@@ -21,7 +21,9 @@ class MachineError(Exception):
 # With SMAP a PV dom0 dies; with RDTSCP an HVM guest does.  XSAVE and XRSTOR
 # ignore CR0.TS, so Xen must not switch the FPU lazily: it would not learn that
 # a guest uses it, and registers would end up in somebody else's program.
-CPU = "max,+svm,-smap,-smep,-rdtscp,-xsaves,-la57,-pku"
+# REP MOVSB is done byte by byte: with ERMS every copy in a kernel would cost
+# eight times what it should, next to all else.
+CPU = "max,+svm,-erms,-smap,-smep,-rdtscp,-xsaves,-la57,-pku"
 
 
 def comma(path):
