@@ -37,6 +37,7 @@
 
 #define MTU_DEFAULT	1500u
 #define TAP_MTU_MAX	65521u
+#define VIRTIO_MTU_MAX	65535u	/* what the device's config can say */
 
 _Static_assert(NETDEV_NAME_LEN == IFNAMSIZ, "names");
 
@@ -569,6 +570,8 @@ static int netdev_settle(struct netdev *nd)
 		r = netdev_set_mtu(nd, nd->opts.mtu);
 		nd->info.mtu = nd->opts.mtu;
 	}
+	/* A macvtap may have more; the guest need not know. */
+	nd->info.mtu = MIN(nd->info.mtu, VIRTIO_MTU_MAX);
 	if (r < 0 || !nd->opts.persist)
 		return r;
 	if (ioctl(nd->fds[0], TUNSETPERSIST, 1) < 0)

@@ -566,6 +566,36 @@ static void test_macvtap(void **state)
 	close(lower);
 }
 
+/* What no frame of virtio's can have is not promised to the guest. */
+static void test_macvtap_giant(void **state)
+{
+	char node[32];
+	int r;
+
+	(void)state;
+	need_root();
+	r = netlab_add("ifb9", "ifb", NULL);
+	if (r == 0)
+		r = netlab_set_mtu("ifb9", 70000);
+	if (r == 0)
+		r = netlab_add("mv1", "macvtap", "ifb9");
+	(void)snprintf(node, sizeof(node), "/dev/tap%u",
+		       if_nametoindex("mv1"));
+	if (r < 0 || access(node, F_OK) < 0 || netlab_mtu("mv1") != 70000) {
+		print_message("# no macvtap of such size: %s\n", strerror(-r));
+		(void)netlab_del("mv1");
+		(void)netlab_del("ifb9");
+		skip();
+	}
+	opts.tap = "mv1";
+	opens();
+	assert_int_equal(info->mtu, 65535);
+	assert_true(closes("mv1"));
+	assert_int_equal(netlab_mtu("mv1"), 70000);
+	assert_int_equal(netlab_del("mv1"), 0);
+	assert_int_equal(netlab_del("ifb9"), 0);
+}
+
 /* ---- /dev/net/tun ---- */
 
 static void test_no_tun(void **state)
@@ -820,6 +850,7 @@ static const struct CMUnitTest tests[] = {
 	NET_TEST(test_tap),
 	NET_TEST(test_tap_refused),
 	NET_TEST(test_macvtap),
+	NET_TEST(test_macvtap_giant),
 	NET_TEST(test_no_tun),
 	NET_TEST(test_no_rights),
 	NET_TEST(test_script),
