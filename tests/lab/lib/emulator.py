@@ -96,8 +96,11 @@ def download(tmp):
     with open(os.path.join(tmp, "sources.list"), "w", encoding="ascii") as f:
         f.write(sources())
     os.makedirs(os.path.join(tmp, "lists/partial"))
+    # The machine's own lists and caches stay as they are.
     apt = ["apt-get", "-q", "-o", f"Dir::Etc::SourceList={tmp}/sources.list",
-           "-o", "Dir::Etc::SourceParts=-", "-o", f"Dir::State::Lists={tmp}/lists",
+           "-o", "Dir::Etc::SourceParts=-",
+           "-o", f"Dir::State::Lists={tmp}/lists",
+           "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=",
            "-o", "Debug::NoLocking=1"]
     if os.getuid() == 0:        # or apt complains about its sandbox
         apt += ["-o", "APT::Sandbox::User=root"]

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 import sys
+import tempfile
 import time
 import types
 import unittest
@@ -11,7 +12,9 @@ from unittest import mock
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import bench                                    # noqa: E402
+import emulator                                 # noqa: E402
 import frames                                   # noqa: E402
+import image                                    # noqa: E402
 import runner                                   # noqa: E402
 import scenario                                 # noqa: E402
 import wire                                     # noqa: E402
@@ -288,6 +291,44 @@ class Wire(unittest.TestCase):
         self.assertEqual((f[12:16], wire.said(f)),
                          (b"\x81\x00\x00\x07", "tagged"))
         self.assertIsNone(wire.said(bytes(60)))
+
+
+class Emulator(unittest.TestCase):
+    def change(self, text):
+        """What becomes of a source tree whose two files say @text."""
+        with tempfile.TemporaryDirectory() as tree:
+            for name in (emulator.SVM, emulator.FPU):
+                path = os.path.join(tree, name)
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with open(path, "w", encoding="ascii") as f:
+                    f.write(text)
+            emulator.change(tree)
+            with open(path, encoding="ascii") as f:
+                return f.read()
+
+    def test_lines_that_are_not_there(self):
+        for text in ("", "env->hflags2 &= ~HF2_IGNNE_MASK;\n" * 2):
+            with self.assertRaises(image.BuildError):
+                self.change(text)
+
+    def test_changed(self):
+        with mock.patch.object(emulator, "CHANGES",
+                               [(emulator.FPU, "one;", r"if (two) \g<0>")]):
+            self.assertEqual(self.change("one;\n"), "if (two) one;\n")
+
+    def test_sources(self):
+        told = ("Debian|$(SIGNED_BY)|http://a/debian/ bookworm main\n"
+                "Debian|/usr/k.gpg|http://a/security/ bookworm-security main\n"
+                "Other|/usr/o.gpg|http://b/ x main\n")
+        with mock.patch.object(image, "run", return_value=told):
+            self.assertEqual(
+                emulator.sources(),
+                "deb-src http://a/debian/ bookworm main\n"
+                "deb-src [signed-by=/usr/k.gpg] http://a/security/ "
+                "bookworm-security main\n")
+        with mock.patch.object(image, "run", return_value=""):
+            with self.assertRaises(image.BuildError):
+                emulator.sources()
 
 
 if __name__ == "__main__":
