@@ -29,9 +29,10 @@ GONE = 5.0              # seconds a daemon may live on after its domain
 KERNEL_LOGS = ("dmesg", "xl dmesg")
 CRASH = re.compile(r"segfault at|general protection|invalid opcode|BUG:|"
                    r"Oops|soft lockup|detected stalls")
-GUEST = re.compile(r"d\d+v\d+ Triple fault|\(d\d+\).*(PANIC: double fault|"
-                   r"RIP:.*entry_SYSCALL_64|"
+GUEST = re.compile(r"\(d\d+\).*(PANIC: double fault|RIP:.*entry_SYSCALL_64|"
                    r"kthread timer wakeup didn't happen)")
+XEN_IN_GUEST = re.compile(r"(RIP: +e008:\[<ffff82d0[0-9a-f]+>\])"
+                          r"[^\n]*\n[^\n]*CONTEXT: hvm guest")
 BEAT = 10               # seconds between signs of life for the host
 
 
@@ -607,14 +608,16 @@ class Play:
         """What the emulated machine did wrong, if it was that.
 
         Not ours can be: a bug in dom0's kernel or a crash of its programs, a
-        guest that dies before its driver has touched a device, and one whose
-        CPU goes mad (seen with QEMU 7.2: the state behind a VMRUN of Xen's
-        ends up in the guest's VMCB, an interrupt comes where interrupts are
-        off and there is no stack yet) or hears nothing more of its timers and
-        event channels, which are none of ours.  One that is silent because we
-        owe it an answer is ours.  A device that writes where it should not
-        shows in checksums long before it makes a triple fault.
+        guest that dies before its driver has touched a device, and one that
+        finds Xen's registers in its own (seen with QEMU 7.2: the state behind
+        a VMRUN of Xen's ends up in the guest's VMCB), is interrupted where it
+        had switched interrupts off, before it has a stack, or hears nothing
+        more of its timers and event channels, which are none of ours.  One
+        that is silent because we owe it an answer is ours.
         """
+        mixed = XEN_IN_GUEST.search("\n".join(new["xl dmesg"]))
+        if mixed:
+            return "a guest got Xen's registers: " + mixed.group(1)
         for line in new["xl dmesg"]:
             if GUEST.search(line):
                 return line

@@ -201,9 +201,13 @@ class Fault(unittest.TestCase):
         self.assertIsNone(self.fault(["xen-virtiod[9]: segfault at 0"]))
         self.assertIsNone(self.fault(["EXT4-fs mounted"]))
 
-    def test_mad_cpu(self):
-        dump = "(XEN) d3v0 Triple fault - invoking HVM shutdown action 1"
-        self.assertEqual(self.fault([], xen=[dump]), dump)
+    def test_registers(self):
+        dump = ["(XEN) d3v0 Triple fault - invoking HVM shutdown action 1",
+                "(XEN) RIP:    e008:[<ffff82d0402044a5>]",
+                "(XEN) RFLAGS: 0000000000000246   CONTEXT: hvm guest (d3v0)"]
+        self.assertIn("ffff82d0402044a5", self.fault([], xen=dump))
+        dump[1] = "(XEN) RIP:    0010:[<ffffffff81000000>]"
+        self.assertIsNone(self.fault([], xen=dump))
         self.assertIsNone(self.fault([], xen=["(d3) Kernel panic"]))
         self.assertTrue(self.fault([], xen=["(d3) [1.0] PANIC: double fault"]))
 
