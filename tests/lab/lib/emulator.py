@@ -4,9 +4,8 @@ Debian's QEMU emulates AMD's SVM well enough to boot Xen, and then, every few
 minutes, damages a guest: it runs with half of Xen's state or without its nested
 page tables, or an interrupt arrives twice, the second time in the middle of its
 own handler, or gets lost.  What dies of it looks like anybody's fault.  So the
-lab builds Debian's own source with the
-lines below changed, once, and keeps the one program; without it the lab uses
-the machine's QEMU as it is.
+lab builds Debian's own source with the lines below changed, once, and keeps the
+one program; without it the lab uses the machine's QEMU as it is.
 """
 
 import glob
@@ -101,9 +100,7 @@ def download(tmp):
            "-o", "Dir::Etc::SourceParts=-",
            "-o", f"Dir::State::Lists={tmp}/lists",
            "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=",
-           "-o", "Debug::NoLocking=1"]
-    if os.getuid() == 0:        # or apt complains about its sandbox
-        apt += ["-o", "APT::Sandbox::User=root"]
+           "-o", "Debug::NoLocking=1", *image.sandbox()]
     image.run([*apt, "update"])
     image.run([*apt, "source", "--download-only", "qemu"], cwd=tmp)
     tree = os.path.join(tmp, "qemu")
@@ -141,7 +138,4 @@ def build(out, progress):
 
 def prepare(progress):
     """See to it that command() finds the lab's own; returns its directory."""
-    with image.made_once(key(), progress) as out:
-        if out:
-            build(out, progress)
-    return os.path.join(image.cache_root(), key())
+    return image.made_once(key(), build, progress)

@@ -130,14 +130,15 @@ def resolve(recipe, tmp):
     return [f"{n}={v}" for n, v in found if n.split(":")[0] not in skip]
 
 
+def sandbox():
+    """For an apt that downloads: it complains about its sandbox to root."""
+    return ["-o", "APT::Sandbox::User=root"] if os.getuid() == 0 else []
+
+
 def download(packages, tmp):
     debs = os.path.join(tmp, "debs")
     os.mkdir(debs)
-    if os.getuid() == 0:        # or apt complains about its sandbox
-        extra = ["-o", "APT::Sandbox::User=root"]
-    else:
-        extra = []
-    run(["apt-get", "-q", *extra, "download"] + packages, cwd=debs)
+    run(["apt-get", "-q", *sandbox(), "download"] + packages, cwd=debs)
     return sorted(os.path.join(debs, d) for d in os.listdir(debs))
 
 
@@ -502,40 +503,36 @@ def build(out, progress):
     shutil.rmtree(tmp)
 
 
-@contextlib.contextmanager
-def made_once(name, progress):
-    """A new directory to fill, which becomes 'name' in the cache if all goes
-    well; None if it is there already.
+def made_once(name, make, progress):
+    """The directory 'name' in the cache.  If it is not there, make(directory,
+    progress) fills a new one, which gets that name if all goes well.
     """
     top = cache_root()
     final = os.path.join(top, name)
+    if os.path.isdir(final):
+        return final
     os.makedirs(top, exist_ok=True)
     with open(os.path.join(top, "lock"), "w", encoding="ascii") as lock:
-        if not os.path.isdir(final):
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                with progress.step("wait for another run that is building"):
-                    fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with progress.step("wait for another run that is building"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
         if os.path.isdir(final):
-            yield None
-            return
+            return final
         for old in os.listdir(top):     # left by a run that was killed
             if old.startswith("making-"):
                 shutil.rmtree(os.path.join(top, old), ignore_errors=True)
         out = tempfile.mkdtemp(prefix="making-", dir=top)
         try:
-            yield out
+            make(out, progress)
             os.chmod(out, 0o755)
             os.rename(out, final)
         finally:
             shutil.rmtree(out, ignore_errors=True)
+    return final
 
 
 def prepare(progress):
     """The directory with the images of this recipe; makes it if need be."""
-    name = recipe_key()
-    with made_once(name, progress) as out:
-        if out:
-            build(out, progress)
-    return os.path.join(cache_root(), name)
+    return made_once(recipe_key(), build, progress)
