@@ -2,14 +2,14 @@
 /*
  * devices.h: from a device's description to a function on the guest's bus.
  *
- *	device_open	whatever needs paths and rights: image, locks; tap
+ *	device_new	takes over its descriptors
  *	device_attach	backend, virtio device, PCI function: the guest can
  *			see it from here on
  *	device_detach	gone from the bus; nothing is in flight any more
- *	device_close
+ *	device_free
  *
- * The steps are apart because they belong to different processes: opening to
- * the one that may open paths, attaching to the one that serves the guest.
+ * All of it happens where the guest is served, and needs no path: what does
+ * is in devopen.h.
  */
 #ifndef XVD_DEVICES_H
 #define XVD_DEVICES_H
@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "devspec.h"
+#include "devdesc.h"
 
 struct device;
 struct domain;
@@ -26,20 +26,18 @@ struct fn_state;
 struct loop;
 
 /*
- * @spec is borrowed for the device's life.  @guest is its name.  @index counts
- * devices of the guest; with @domid it makes the name in log lines.  Return: 0
- * and *ret; or a negative errno and in @why a line for the operator.
+ * Does @desc, with so many descriptors, describe a device?  Return: 0 or
+ * -EBADMSG.
  */
-int device_open(const struct devspec *spec, uint32_t domid, const char *guest,
-		unsigned int index, struct device **ret,
-		char *why, size_t why_len);
-void device_close(struct device *dev);		/* NULL is fine */
+int device_check(const struct devdesc *desc, unsigned int nfds);
 
 /*
- * Instead of device_close(), before an exit that leaves the rest to the
- * kernel: what the kernel does not do, which is to run scripts.
+ * @desc, which has passed device_check(), is copied; @fds are the device's
+ * from now on, also on failure.  Return: 0 and *ret, or -ENOMEM.
  */
-void device_abandon(struct device *dev);	/* NULL is fine */
+int device_new(const struct devdesc *desc, const int *fds, unsigned int nfds,
+	       struct device **ret);
+void device_free(struct device *dev);		/* NULL is fine */
 
 struct device_env {
 	struct loop	*loop;
@@ -49,6 +47,7 @@ struct device_env {
 	bool		multifunction;	/* the slot has more devices */
 };
 
+/* Return: 0; or a negative errno and in @why a line for the operator. */
 int device_attach(struct device *dev, const struct device_env *env,
 		  char *why, size_t why_len);
 void device_detach(struct device *dev);		/* not attached is fine */

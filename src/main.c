@@ -18,6 +18,7 @@
 #include "claim.h"
 #include "background.h"
 #include "devices.h"
+#include "devopen.h"
 #include "ioreq/domctl.h"
 #include "log.h"
 #include "notify.h"
@@ -37,6 +38,7 @@ struct guest {
 	bool			gone;
 	char			name[NAME_LEN];
 	struct claim		**claims;
+	struct devopen		**opened;
 	struct device		**devices;
 	struct worker		*worker;
 };
@@ -102,23 +104,40 @@ static int guest_claim(struct guest *g, size_t i, char *why, size_t why_len)
 	return r;
 }
 
+static int guest_open_device(struct guest *g, size_t i, char *why,
+			     size_t why_len)
+{
+	int fds[DEVDESC_MAX_FDS];
+	unsigned int nfds;
+	int r;
+
+	r = devopen_open(&g->opts.devices[i], g->domid, g->name,
+			 (unsigned int)i, &g->opened[i], why, why_len);
+	if (r < 0)
+		return r;
+	nfds = devopen_take_fds(g->opened[i], fds);
+	r = device_new(devopen_desc(g->opened[i]), fds, nfds, &g->devices[i]);
+	if (r < 0)
+		snprintf(why, why_len, "out of memory");
+	return r;
+}
+
 static int guest_open_devices(struct guest *g, char *why, size_t why_len)
 {
 	size_t i, n = g->opts.ndevices;
 	int r = 0;
 
 	g->claims = calloc(n, sizeof(*g->claims));
+	g->opened = calloc(n, sizeof(*g->opened));
 	g->devices = calloc(n, sizeof(*g->devices));
-	if (!g->claims || !g->devices) {
+	if (!g->claims || !g->opened || !g->devices) {
 		snprintf(why, why_len, "out of memory");
 		return -ENOMEM;
 	}
 	for (i = 0; i < n && !r; i++) {
 		r = guest_claim(g, i, why, why_len);
 		if (!r)
-			r = device_open(&g->opts.devices[i], g->domid, g->name,
-					(unsigned int)i, &g->devices[i], why,
-					why_len);
+			r = guest_open_device(g, i, why, why_len);
 	}
 	return r;
 }
@@ -180,30 +199,40 @@ static void guest_end(struct guest *g)
 	worker_close(g->worker);
 	for (i = 0; i < g->opts.ndevices; i++) {
 		if (g->devices)
-			device_close(g->devices[i]);
+			device_free(g->devices[i]);
+		if (g->opened)
+			devopen_close(g->opened[i]);
 		if (g->claims)
 			claim_drop(g->claims[i]);
 	}
 	free(g->devices);
+	free(g->opened);
 	free(g->claims);
 	xenstore_close(g->xs);
 	domctl_close(g->dc);
 }
 
-/* We exit now, and the kernel takes away what there is. */
+/*
+ * We exit now, and the kernel takes away what there is; what it does not do is
+ * to run scripts.
+ */
 static void guest_abandon(struct guest *g)
 {
 	size_t i;
 
 	for (i = 0; i < g->opts.ndevices; i++)
-		device_abandon(g->devices[i]);
+		devopen_close(g->opened[i]);
 }
 
 /* Everything is in place.  Return: 0 or a negative errno with @why. */
 static int guest_ready(struct guest *g, struct background *bg, char *why,
 		       size_t why_len)
 {
+	size_t i;
 	int r;
+
+	for (i = 0; i < g->opts.ndevices; i++)
+		devopen_tell(g->opened[i]);
 
 	r = background_ready(bg, why, why_len);
 	if (r < 0)
