@@ -83,6 +83,18 @@ struct state;
 int state_open(unsigned int count, struct state **ret);
 void state_close(struct state *state);	/* NULL is fine */
 
+/*
+ * Another process's file, whose descriptor becomes the state's, also on
+ * failure.  Return: 0 and *ret; -EPROTO if it is none, or another version's;
+ * or another negative errno.
+ */
+int state_adopt(int fd, struct state **ret);
+
+/* To hand to another process; borrowed. */
+int state_fd(const struct state *state);
+
+unsigned int state_count(const struct state *state);
+
 /* The state of function @index, borrowed. */
 struct fn_state *state_fn(struct state *state, unsigned int index);
 

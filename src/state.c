@@ -4,8 +4,10 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "state.h"
@@ -13,6 +15,8 @@
 
 struct state {
 	int			fd;
+	unsigned int		count;		/* ours: others may write the
+						 * one in the file */
 	size_t			bytes;
 	struct state_head	*head;
 };
@@ -33,15 +37,30 @@ void state_close(struct state *state)
 	free(state);
 }
 
-static int state_map(struct state *state)
+static size_t state_bytes(unsigned int count)
 {
-	void *p;
+	return STATE_HEAD_BYTES + count * sizeof(struct fn_state);
+}
 
-	state->fd = memfd_create("xen-virtiod-state", MFD_CLOEXEC);
+/* Nobody who has it can cut it short under another one's mapping. */
+static int state_make(struct state *state)
+{
+	state->fd = memfd_create("xen-virtiod-state",
+				 MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (state->fd < 0)
 		return -errno;
 	if (ftruncate(state->fd, (off_t)state->bytes) < 0)
 		return -errno;
+	if (fcntl(state->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW |
+		  F_SEAL_SEAL) < 0)
+		return -errno;
+	return 0;
+}
+
+static int state_map(struct state *state)
+{
+	void *p;
+
 	p = mmap(NULL, state->bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
 		 state->fd, 0);
 	if (p == MAP_FAILED)
@@ -58,8 +77,11 @@ int state_open(unsigned int count, struct state **ret)
 	if (!state)
 		return -ENOMEM;
 	state->fd = -1;
-	state->bytes = STATE_HEAD_BYTES + count * sizeof(struct fn_state);
-	r = state_map(state);
+	state->count = count;
+	state->bytes = state_bytes(count);
+	r = state_make(state);
+	if (!r)
+		r = state_map(state);
 	if (r < 0) {
 		state_close(state);
 		return r;
@@ -74,9 +96,60 @@ int state_open(unsigned int count, struct state **ret)
 	return 0;
 }
 
+static int state_check(struct state *state)
+{
+	struct state_head head;
+	struct stat st;
+	ssize_t n;
+
+	n = pread(state->fd, &head, sizeof(head), 0);
+	if (n < 0 || fstat(state->fd, &st) < 0)
+		return -errno;
+	if (n != sizeof(head) || head.magic != STATE_MAGIC ||
+	    head.version != STATE_VERSION ||
+	    head.fn_bytes != sizeof(struct fn_state) ||
+	    (uint64_t)st.st_size != STATE_HEAD_BYTES +
+				    head.fn_count * sizeof(struct fn_state))
+		return -EPROTO;
+	state->count = head.fn_count;
+	state->bytes = state_bytes(head.fn_count);
+	return 0;
+}
+
+int state_adopt(int fd, struct state **ret)
+{
+	struct state *state = calloc(1, sizeof(*state));
+	int r;
+
+	if (!state) {
+		close(fd);
+		return -ENOMEM;
+	}
+	state->fd = fd;
+	r = state_check(state);
+	if (!r)
+		r = state_map(state);
+	if (r < 0) {
+		state_close(state);
+		return r;
+	}
+	*ret = state;
+	return 0;
+}
+
+int state_fd(const struct state *state)
+{
+	return state->fd;
+}
+
+unsigned int state_count(const struct state *state)
+{
+	return state->count;
+}
+
 struct fn_state *state_fn(struct state *state, unsigned int index)
 {
-	assert(index < state->head->fn_count);
+	assert(index < state->count);
 	return (struct fn_state *)(void *)
 		((char *)state->head + STATE_HEAD_BYTES) + index;
 }

@@ -4,6 +4,7 @@
  * changes a number here has to change STATE_VERSION as well.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -145,12 +146,81 @@ static void test_no_room(void **unused)
 	assert_int_equal(memory_file(), -1);
 }
 
+/* Another process's view of it: the same bytes, through a descriptor. */
+static void test_adopted(void **unused)
+{
+	struct state *mine, *theirs = NULL;
+	int fd;
+
+	(void)unused;
+	assert_int_equal(state_open(3, &mine), 0);
+	assert_int_equal(state_count(mine), 3);
+	fd = dup(state_fd(mine));
+	assert_int_equal(state_adopt(fd, &theirs), 0);
+	assert_int_equal(state_count(theirs), 3);
+	state_fn(theirs, 2)->vdev.status = 0x55;
+	assert_int_equal(state_fn(mine, 2)->vdev.status, 0x55);
+	/* nobody can pull it away from under the other one */
+	assert_int_equal(ftruncate(fd, 0), -1);
+	assert_int_equal(ftruncate(fd, 1 << 20), -1);
+	state_close(theirs);
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	assert_int_equal(state_fn(mine, 2)->vdev.status, 0x55);
+	state_close(mine);
+}
+
+/* What is no such file is refused, and its descriptor closed. */
+static void test_not_adopted(void **unused)
+{
+	const struct state_head good = {
+		STATE_MAGIC, STATE_VERSION, sizeof(struct fn_state), 1,
+	};
+	const off_t whole = HEAD_BYTES + sizeof(struct fn_state);
+	struct {
+		struct state_head	head;
+		off_t			bytes;
+		int			r;
+	} t[] = {
+		{ good, whole, 0 },
+		{ good, whole - 1, -EPROTO },
+		{ good, whole + 1, -EPROTO },
+		{ good, 0, -EPROTO },
+		{ good, sizeof(good), -EPROTO },
+		{ good, whole, -EPROTO },
+		{ good, whole, -EPROTO },
+		{ good, whole, -EPROTO },
+		{ good, whole, -EPROTO },
+	};
+	struct state *state;
+	size_t i;
+	int fd;
+
+	(void)unused;
+	t[5].head.magic++;
+	t[6].head.version++;
+	t[7].head.fn_bytes += 8;
+	t[8].head.fn_count = 0xffffffff;
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		fd = memfd_create("other", MFD_CLOEXEC);
+		assert_int_equal(pwrite(fd, &t[i].head, sizeof(t[i].head), 0),
+				 sizeof(t[i].head));
+		assert_int_equal(ftruncate(fd, t[i].bytes), 0);
+		state = NULL;
+		assert_int_equal(state_adopt(fd, &state), t[i].r);
+		state_close(state);
+		assert_int_equal(fcntl(fd, F_GETFD), -1);
+	}
+	assert_int_equal(state_adopt(-1, &state), -EBADF);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_layout),
 	cmocka_unit_test(test_file),
 	cmocka_unit_test(test_none),
 	cmocka_unit_test(test_no_descriptors),
 	cmocka_unit_test(test_no_room),
+	cmocka_unit_test(test_adopted),
+	cmocka_unit_test(test_not_adopted),
 };
 
 UNIT_MAIN(tests)
