@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * msg.h: what the supervisor and a worker say to each other.
+ *
+ *	supervisor			worker
+ *	START, the state file	-->	opens and restricts its Xen handles,
+ *					makes an IOREQ server
+ *	DEVICE, descriptors	-->	...
+ *	SERVE			-->	registers them, locks itself in
+ *				<--	READY, or FAILED and why
+ *	RELAY, /dev/null	-->	lets go of its standard error
+ *				<--	LOG
+ *	STOP			-->	drains, ends
+ *
+ * One message is one packet of a SOCK_SEQPACKET socket: a head, a body whose
+ * length and number of descriptors the type determines, and nothing else.
+ * Whatever deviates from that is an error of its own, and its descriptors are
+ * closed.  Both ends are the same program, and may be of two versions while
+ * it is upgraded.  The supervisor has to expect anything from a worker.
+ */
+#ifndef XVD_MSG_H
+#define XVD_MSG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "devdesc.h"
+
+#define MSG_MAGIC	0x4d445658u	/* "XVDM" */
+#define MSG_VERSION	1u
+#define MSG_MAX_FDS	DEVDESC_MAX_FDS
+#define MSG_TEXT_LEN	1024
+
+enum msg_type {
+	MSG_START = 1,
+	MSG_DEVICE,
+	MSG_SERVE,
+	MSG_RELAY,
+	MSG_STOP,
+	MSG_READY,
+	MSG_FAILED,
+	MSG_LOG,
+};
+
+enum msg_from {
+	MSG_FROM_SUPERVISOR,
+	MSG_FROM_WORKER,
+};
+
+struct msg_head {
+	uint32_t	magic;
+	uint16_t	version;
+	uint16_t	type;
+	uint32_t	bytes;		/* of the body */
+	uint32_t	nfds;
+};
+
+struct msg_start {
+	uint32_t	domid;
+	uint32_t	pvh;		/* no INTx, nobody at port 0xcf8 */
+	uint32_t	journal;	/* log lines with <4> */
+	uint32_t	topics;		/* of the log */
+};
+
+struct msg_stop {
+	uint32_t	gone;		/* the guest exists no more */
+};
+
+/* FAILED, LOG. */
+struct msg_text {
+	int32_t		code;		/* a negative errno; enum log_level */
+	char		text[MSG_TEXT_LEN];	/* with a zero */
+};
+
+struct msg {
+	struct msg_head	head;
+	union {
+		struct msg_start	start;
+		struct devdesc		device;
+		struct msg_stop		stop;
+		struct msg_text		text;
+	};
+	int		fds[MSG_MAX_FDS];	/* not on the wire; the
+						 * receiver's to close */
+};
+
+/*
+ * Sends a message with a @body as long as its type wants it.  @fds are
+ * borrowed.  Return: 0; -EAGAIN if @wait is false and there is no room; or
+ * another negative errno.
+ */
+int msg_send(int sock, enum msg_type type, const void *body, const int *fds,
+	     unsigned int nfds, bool wait);
+
+/*
+ * Receives one from the other side, which is @from.  Return: 0 and *ret; or
+ *	-EAGAIN			@wait is false and there is none
+ *	-EPIPE			the other side is gone
+ *	-EPROTONOSUPPORT	another version of this program
+ *	-EMSGSIZE		too short or too long
+ *	-EBADF			a descriptor is missing, or there are too many
+ *	-EPROTO			no message at all, or none for this side
+ *	-EBADMSG		a text without an end
+ * or another negative errno.
+ */
+int msg_recv(int sock, enum msg_from from, bool wait, struct msg *ret);
+
+#endif
