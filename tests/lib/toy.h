@@ -196,6 +196,8 @@ uint32_t toy_calls(struct toy *t, const char *fn);
  * @fn, and forget all faults; SIGCONT lets it go on.
  */
 void toy_stop_in(struct toy *t, const char *fn);
+/* What the kernel says that it does: 'S' sleeps, 'T' is stopped, 'X' gone. */
+char toy_proc_state(struct toy_proc *p);
 /* Wait until it has stopped, for whatever reason.  Return: 0, -ETIMEDOUT. */
 int toy_wait_stopped(struct toy_proc *p, int ms);
 

@@ -405,19 +405,6 @@ static void test_vanishes(void **state)
 	no_taps();
 }
 
-static char state_of(pid_t pid)
-{
-	char path[64], c = '?';
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	f = fopen(path, "re");
-	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%*d (%*[^)]) %c", &c), 1);
-	fclose(f);
-	return c;
-}
-
 /* Whoever looks in vain does so in a loop, and is found awake. */
 static void assert_sleeps(void)
 {
@@ -426,7 +413,7 @@ static void assert_sleeps(void)
 	unsigned int n;
 
 	for (n = 0; n < 50; n++) {
-		if (state_of(p->pid) != 'S')
+		if (toy_proc_state(p) != 'S')
 			n = 0;
 		assert_true(toy_now_ms() < end);
 		nanosleep(&pause, NULL);
