@@ -4,7 +4,10 @@
  *
  *	options -> guest -> slots claimed -> images opened -> worker -> ready
  *
- * Everything that can be wrong is found before the guest sees anything.
+ * This process is the supervisor: it has the paths, xenstore and all rights,
+ * and no memory of the guest.  The guest is served by another one, the worker.
+ * Everything that can be wrong is found before the guest sees anything, and
+ * what was made for it goes when the worker is gone.
  * Exit status: 0, 2 for a wrong command line, 1 for all else.
  */
 #include <errno.h>
@@ -17,13 +20,15 @@
 
 #include "claim.h"
 #include "background.h"
-#include "devices.h"
 #include "devopen.h"
 #include "ioreq/domctl.h"
 #include "log.h"
+#include "loop.h"
 #include "notify.h"
 #include "options.h"
+#include "state.h"
 #include "store.h"
+#include "supervisor.h"
 #include "worker.h"
 
 #define WHY_LEN		512
@@ -35,12 +40,17 @@ struct guest {
 	struct domctl		*dc;
 	uint32_t		domid;
 	bool			pvh;
+	bool			stopping;
 	bool			gone;
 	char			name[NAME_LEN];
 	struct claim		**claims;
-	struct devopen		**opened;
-	struct device		**devices;
-	struct worker		*worker;
+	struct devopen		**devices;
+	struct state		*state;
+	struct loop		*loop;
+	struct loop_fd		*sigterm;
+	struct loop_fd		*sigint;
+	struct loop_fd		*released;
+	struct supervisor	*worker;
 };
 
 /* Which guest is meant, and is it one that we can serve? */
@@ -104,46 +114,49 @@ static int guest_claim(struct guest *g, size_t i, char *why, size_t why_len)
 	return r;
 }
 
-static int guest_open_device(struct guest *g, size_t i, char *why,
-			     size_t why_len)
-{
-	int fds[DEVDESC_MAX_FDS];
-	unsigned int nfds;
-	int r;
-
-	r = devopen_open(&g->opts.devices[i], g->domid, g->name,
-			 (unsigned int)i, &g->opened[i], why, why_len);
-	if (r < 0)
-		return r;
-	nfds = devopen_take_fds(g->opened[i], fds);
-	r = device_new(devopen_desc(g->opened[i]), fds, nfds, &g->devices[i]);
-	if (r < 0)
-		snprintf(why, why_len, "out of memory");
-	return r;
-}
-
 static int guest_open_devices(struct guest *g, char *why, size_t why_len)
 {
 	size_t i, n = g->opts.ndevices;
 	int r = 0;
 
 	g->claims = calloc(n, sizeof(*g->claims));
-	g->opened = calloc(n, sizeof(*g->opened));
 	g->devices = calloc(n, sizeof(*g->devices));
-	if (!g->claims || !g->opened || !g->devices) {
+	if (!g->claims || !g->devices) {
 		snprintf(why, why_len, "out of memory");
 		return -ENOMEM;
 	}
 	for (i = 0; i < n && !r; i++) {
 		r = guest_claim(g, i, why, why_len);
 		if (!r)
-			r = guest_open_device(g, i, why, why_len);
+			r = devopen_open(&g->opts.devices[i], g->domid,
+					 g->name, (unsigned int)i,
+					 &g->devices[i], why, why_len);
 	}
 	return r;
 }
 
+/* ---- events ---- */
+
+static void guest_stop(struct guest *g)
+{
+	if (!g->stopping)
+		(void)notify_send("STOPPING=1");	/* or nobody to tell */
+	g->stopping = true;
+	supervisor_stop(g->worker, g->gone);
+}
+
+static void guest_on_signal(void *arg)
+{
+	struct guest *g = arg;
+
+	if (g->stopping)
+		return;
+	log_info("d%u: asked to stop", g->domid);
+	guest_stop(g);
+}
+
 /* Some guest ended.  Ours? */
-static void guest_released(void *arg)
+static void guest_on_release(void *arg)
 {
 	struct guest *g = arg;
 	struct domctl_info info;
@@ -151,22 +164,60 @@ static void guest_released(void *arg)
 
 	xenstore_take(g->xs);
 	r = domctl_info(g->dc, g->domid, &info);
-	if (r == 0 && !info.dying)
+	if ((r == 0 && !info.dying) || g->gone)
 		return;
 	if (r < 0 && r != -ESRCH) {
 		log_warn("d%u: cannot tell whether the guest is still there: %s",
 			 g->domid, strerror(-r));
 		return;
 	}
-	if (!g->gone)
-		log_info("d%u: the guest is gone", g->domid);
+	log_info("d%u: the guest is gone", g->domid);
 	g->gone = true;
-	worker_stop(g->worker, true);
+	guest_stop(g);
+}
+
+static void guest_on_end(void *arg, bool clean)
+{
+	struct guest *g = arg;
+
+	loop_stop(g->loop, clean ? 0 : -ECHILD);
+}
+
+/* ---- start, life and end ---- */
+
+static int guest_loop(struct guest *g)
+{
+	int r;
+
+	r = loop_open(&g->loop);
+	if (!r)
+		r = loop_signal_add(g->loop, SIGTERM, guest_on_signal, g,
+				    &g->sigterm);
+	if (!r)
+		r = loop_signal_add(g->loop, SIGINT, guest_on_signal, g,
+				    &g->sigint);
+	if (!r)
+		r = state_open((unsigned int)g->opts.ndevices, &g->state);
+	return r;
+}
+
+static int guest_start_worker(struct guest *g, char *why, size_t why_len)
+{
+	struct supervisor_opts opts = {
+		.domid		= g->domid,
+		.pvh		= g->pvh,
+		.state		= g->state,
+		.devices	= g->devices,
+		.ndevices	= g->opts.ndevices,
+		.ended		= guest_on_end,
+		.arg		= g,
+	};
+
+	return supervisor_open(g->loop, &opts, &g->worker, why, why_len);
 }
 
 static int guest_start(struct guest *g, char *why, size_t why_len)
 {
-	struct worker_opts opts;
 	int r;
 
 	r = guest_find(g, why, why_len);
@@ -174,16 +225,17 @@ static int guest_start(struct guest *g, char *why, size_t why_len)
 		r = guest_open_devices(g, why, why_len);
 	if (r < 0)
 		return r;
-	opts = (struct worker_opts){
-		.domid		= g->domid,
-		.pvh		= g->pvh,
-		.devices	= g->devices,
-		.ndevices	= g->opts.ndevices,
-	};
-	r = worker_open(&opts, &g->worker, why, why_len);
+	r = guest_loop(g);
+	if (r < 0) {
+		snprintf(why, why_len, "cannot start the event loop: %s",
+			 strerror(-r));
+		return r;
+	}
+	r = guest_start_worker(g, why, why_len);
 	if (r < 0)
 		return r;
-	r = worker_watch(g->worker, xenstore_fd(g->xs), guest_released, g);
+	r = loop_fd_add(g->loop, xenstore_fd(g->xs), guest_on_release, g,
+			&g->released);
 	if (!r)
 		r = xenstore_watch_release(g->xs);
 	if (r < 0)
@@ -192,36 +244,28 @@ static int guest_start(struct guest *g, char *why, size_t why_len)
 	return r;
 }
 
+/* First the worker, so that scripts find nobody at what they take away. */
 static void guest_end(struct guest *g)
 {
 	size_t i;
 
-	worker_close(g->worker);
+	supervisor_close(g->worker);
 	for (i = 0; i < g->opts.ndevices; i++) {
 		if (g->devices)
-			device_free(g->devices[i]);
-		if (g->opened)
-			devopen_close(g->opened[i]);
+			devopen_close(g->devices[i]);
 		if (g->claims)
 			claim_drop(g->claims[i]);
 	}
 	free(g->devices);
-	free(g->opened);
 	free(g->claims);
+	state_close(g->state);
+	loop_fd_del(g->released);
+	loop_fd_del(g->sigint);
+	loop_fd_del(g->sigterm);
+	if (g->loop)
+		loop_close(g->loop);
 	xenstore_close(g->xs);
 	domctl_close(g->dc);
-}
-
-/*
- * We exit now, and the kernel takes away what there is; what it does not do is
- * to run scripts.
- */
-static void guest_abandon(struct guest *g)
-{
-	size_t i;
-
-	for (i = 0; i < g->opts.ndevices; i++)
-		devopen_close(g->opened[i]);
 }
 
 /* Everything is in place.  Return: 0 or a negative errno with @why. */
@@ -232,11 +276,16 @@ static int guest_ready(struct guest *g, struct background *bg, char *why,
 	int r;
 
 	for (i = 0; i < g->opts.ndevices; i++)
-		devopen_tell(g->opened[i]);
-
+		devopen_tell(g->devices[i]);
 	r = background_ready(bg, why, why_len);
 	if (r < 0)
 		return r;
+	if (bg->syslog) {
+		r = supervisor_relay(g->worker);
+		if (r < 0)
+			log_warn("d%u: the worker's log lines go nowhere: %s",
+				 g->domid, strerror(-r));
+	}
 	log_info("d%u: serving %zu device%s of guest '%s' (%s)", g->domid,
 		 g->opts.ndevices, g->opts.ndevices == 1 ? "" : "s", g->name,
 		 g->pvh ? "PVH" : "HVM");
@@ -255,31 +304,12 @@ static int guest_serve(struct guest *g, struct background *bg)
 	r = guest_start(g, why, sizeof(why));
 	if (!r)
 		r = guest_ready(g, bg, why, sizeof(why));
-	if (r < 0) {
+	if (r < 0)
 		log_error("%s", why);
-		guest_end(g);
-		return EXIT_FAILURE;
-	}
-	r = worker_run(g->worker);
-	(void)notify_send("STOPPING=1");	/* nobody to tell otherwise */
-	if (r < 0) {
-		worker_abandon(g->worker);
-		guest_abandon(g);
-		background_end(bg);
-		_exit(EXIT_FAILURE);	/* memory is still lent to a disk */
-	}
-	if (g->gone) {
-		/*
-		 * Nobody sees the order in which things go, and a whole
-		 * address space is unmapped far faster than its pieces, for
-		 * whose pages Xen is waiting.
-		 */
-		guest_abandon(g);
-		background_end(bg);
-		exit(EXIT_SUCCESS);
-	}
+	else
+		r = loop_run(g->loop);
 	guest_end(g);
-	return EXIT_SUCCESS;
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 /*
@@ -311,6 +341,8 @@ int main(int argc, char **argv)
 
 	if (set_the_stage() < 0)
 		return EXIT_FAILURE;	/* and nowhere to say so */
+	if (argc == 2 && strcmp(argv[1], WORKER_ARG) == 0)
+		return worker_main();
 	log_init("xen-virtiod", getenv("JOURNAL_STREAM") != NULL);
 	switch (options_parse(argc, argv, &g.opts)) {
 	case OPTIONS_RUN:

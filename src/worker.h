@@ -1,50 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * worker.h: serves one guest: an event loop, an IOREQ server, devices.
+ * worker.h: the process that serves one guest: an event loop, an IOREQ
+ * server, devices.  It opens no path but Xen's own at the start, knows no
+ * xenstore, and is told everything by its supervisor (msg.h).
  */
 #ifndef XVD_WORKER_H
 #define XVD_WORKER_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#define WORKER_ARG		"--worker"	/* all of its command line */
+#define WORKER_FD		3		/* where its supervisor is */
 
-struct device;
-struct worker;
+/* What it ended with was said already, in the log or by FAILED. */
+#define WORKER_EXIT_TOLD	3
 
-struct worker_opts {
-	uint32_t	domid;
-	bool		pvh;		/* no INTx, nobody at port 0xcf8 */
-	struct device	**devices;	/* opened; borrowed */
-	size_t		ndevices;
-};
-
-/*
- * Everything up to the last function being registered.  Return: 0 and *ret;
- * or a negative errno and in @why a line for the operator, nothing left
- * behind.
- */
-int worker_open(const struct worker_opts *opts, struct worker **ret,
-		char *why, size_t why_len);
-
-/*
- * Serves until worker_stop(), or until SIGTERM or SIGINT.  What was taken is
- * answered first, for at most a while.  Return: 0, or -ETIMEDOUT if a disk
- * did not answer; then worker_close() must not be called, but
- * worker_abandon() and an exit.
- */
-int worker_run(struct worker *w);
-
-/*
- * Ends worker_run().  @gone: the guest exists no more, and neither does
- * anybody who could miss an answer.
- */
-void worker_stop(struct worker *w, bool gone);
-
-/* Calls @fn whenever @fd is readable, for as long as the worker lives. */
-int worker_watch(struct worker *w, int fd, void (*fn)(void *arg), void *arg);
-
-void worker_close(struct worker *w);		/* NULL is fine */
-void worker_abandon(struct worker *w);
+/* Return: exit status. */
+int worker_main(void);
 
 #endif
