@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* See path.h. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -71,6 +72,50 @@ struct toyblk *path_disk(struct toy *t, unsigned int slot,
 		fail_msg("the disk does not start: %s", strerror(-r));
 	}
 	return b;
+}
+
+/* Return: 0 if there is no such process any more. */
+static pid_t parent_of(const char *pid)
+{
+	char file[300], stat[512] = "", *name_end;
+	int ppid = 0;
+	FILE *f;
+
+	snprintf(file, sizeof(file), "/proc/%s/stat", pid);
+	f = fopen(file, "re");
+	if (!f)
+		return 0;
+	if (!fgets(stat, sizeof(stat), f))
+		stat[0] = '\0';
+	fclose(f);
+	name_end = strrchr(stat, ')');
+	if (!name_end || sscanf(name_end, ") %*c %d", &ppid) != 1)
+		return 0;
+	return ppid;
+}
+
+struct toy_proc *path_worker(struct toy *t, struct toy_proc *p)
+{
+	DIR *d = opendir("/proc");
+	pid_t child = 0;
+	struct dirent *e;
+	struct toy_proc *w;
+
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		if (e->d_name[0] < '1' || e->d_name[0] > '9' ||
+		    parent_of(e->d_name) != p->pid)
+			continue;
+		if (child)
+			fail_msg("two children: %d, %s", child, e->d_name);
+		child = atoi(e->d_name);
+	}
+	closedir(d);
+	if (!child)
+		fail_msg("%d has no child", p->pid);
+	w = toy_adopt(t, child);
+	assert_non_null(w);
+	return w;
 }
 
 void path_stop(struct toy *t, struct toy_proc *p)

@@ -100,6 +100,12 @@ void path_slow_need(const struct slowdisk *slow);
 /* The end of a test, wherever it got to.  Each may be NULL, and then is. */
 void path_end(struct toy **t, struct toyblk **b, struct slowdisk **slow);
 
+/*
+ * The one child of a daemon, which serves the guest.  It may be killed, and
+ * waited for if its parent is gone.
+ */
+struct toy_proc *path_worker(struct toy *t, struct toy_proc *p);
+
 /* SIGTERM, and a clean end: exit 0, no server, no page left mapped. */
 void path_stop(struct toy *t, struct toy_proc *p);
 

@@ -30,7 +30,7 @@ enum { RX, TX };
 static const char *cannot;		/* run at all, because */
 static struct toy *t;
 static struct toyblk *b, *net;
-static struct toy_proc *p;
+static struct toy_proc *p, *w;		/* w: who serves */
 static struct slowdisk *none;
 static uint64_t buffer, data;
 static unsigned int asked, answered;	/* of the disk */
@@ -65,6 +65,7 @@ static void start(void)
 	}
 	p = path_run(t, "blk,engine=null,size=1G",
 		     "net,bridge=br0,script=no,ifname=fair0", NULL);
+	w = path_worker(t, p);
 	b = path_disk(t, SLOT, &(struct toyblk_conf){ .irq = TOYBLK_POLL });
 	net = path_disk(t, SLOT + 1, &(struct toyblk_conf){
 		.irq = TOYBLK_POLL, .queues = 2, .size = RING,
@@ -104,15 +105,15 @@ static void post_config_read(void)
 static void go_on(void)
 {
 	toy_stop_in(t, "xenevtchn_unmask");
-	toy_kill(p, SIGCONT);
-	assert_int_equal(toy_wait_stopped(p, TOY_MS), 0);
+	toy_kill(w, SIGCONT);
+	assert_int_equal(toy_wait_stopped(w, TOY_MS), 0);
 }
 
 /* The first time it may stop at the end of an older one. */
 static void stop(void)
 {
-	toy_kill(p, SIGSTOP);
-	assert_int_equal(toy_wait_stopped(p, TOY_MS), 0);
+	toy_kill(w, SIGSTOP);
+	assert_int_equal(toy_wait_stopped(w, TOY_MS), 0);
 	post_config_read();
 	do {
 		go_on();
@@ -162,7 +163,7 @@ static unsigned int turn(const struct toyblk_vq *q, bool flooding)
 static void end(void)
 {
 	toy_fail(t, NULL, 0, 0, 0);
-	toy_kill(p, SIGCONT);
+	toy_kill(w, SIGCONT);
 	toyblk_kick_hard(&b->vq[0]);
 	while (answered < asked && toyblk_reap(&b->vq[0], NULL, TOY_MS) >= 0)
 		answered++;

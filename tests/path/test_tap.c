@@ -25,7 +25,7 @@ enum { RX, TX };
 static const char *cannot;		/* run at all, because */
 static struct toy *t;
 static struct toyblk *b, *net;
-static struct toy_proc *p;
+static struct toy_proc *p, *w;		/* w: who serves */
 static struct slowdisk *slow;
 static char img[128], disk[256], ifname[16];
 
@@ -233,7 +233,10 @@ static void make_script(const char *file, const char *body)
 	assert_int_equal(chmod(file, 0755), 0);
 }
 
-/* Whether we are told to end, or the guest does: what plugs in plugs out. */
+/*
+ * Whether we are told to end, the guest does, or the one that serves it: what
+ * plugs in plugs out.
+ */
 static void test_downscript(void **state)
 {
 	char up[160], down[160], out[160], text[400], card[400];
@@ -250,12 +253,17 @@ static void test_downscript(void **state)
 	make_script(down, text);
 	snprintf(card, sizeof(card), "net,bridge=br0,script=%s,downscript=%s",
 		 up, down);
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < 3; i++) {
 		p = path_run(t, card, disk, NULL);
 		assert_int_equal(taps(), 1);
 		assert_int_equal(access(out, F_OK), -1);
 		if (i == 0) {
 			path_stop(t, p);
+		} else if (i == 1) {
+			w = path_worker(t, p);
+			toy_kill(w, SIGKILL);
+			assert_int_equal(toy_exit(p, TOY_MS), 1);
+			w->status = 0;	/* reaped by its parent */
 		} else {
 			toy_destroy(t);
 			assert_int_equal(toy_exit(p, TOY_MS), 0);
@@ -346,6 +354,7 @@ static void test_script_silent_disk(void **state)
 static void start_both(const char *spec)
 {
 	p = path_run(t, disk, spec, NULL);
+	w = path_worker(t, p);
 	b = path_disk(t, SLOT, &(struct toyblk_conf){ .size = 16 });
 	net = path_disk(t, SLOT + 1, &(struct toyblk_conf){
 		.irq = TOYBLK_POLL, .queues = 2, .features = PLAIN });
@@ -413,7 +422,7 @@ static void assert_sleeps(void)
 	unsigned int n;
 
 	for (n = 0; n < 50; n++) {
-		if (toy_proc_state(p) != 'S')
+		if (toy_proc_state(w) != 'S')
 			n = 0;
 		assert_true(toy_now_ms() < end);
 		nanosleep(&pause, NULL);

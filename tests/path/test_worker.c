@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two processes: what each of them has, and what becomes of the one when the
+ * other is gone.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "path.h"
+
+static struct toy *t;
+static struct toyblk *b;
+static struct toy_proc *p, *w;
+static char img[128], spec[256];
+
+static int setup(void **state)
+{
+	(void)state;
+	t = toy_new(&(struct toy_conf){ .vcpus = 2 });
+	toy_image(t, "disk.img", 16 * MB, img);
+	snprintf(spec, sizeof(spec), "blk,path=%s", img);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	toyblk_free(b);
+	b = NULL;
+	/* A child that we have killed and its parent has reaped is no
+	 * process of ours. */
+	if (w)
+		w->status = 0;
+	w = NULL;
+	toy_free(t);
+	return 0;
+}
+
+static void start(void)
+{
+	p = path_run(t, spec, NULL);
+	w = path_worker(t, p);
+	b = path_disk(t, SLOT, &(struct toyblk_conf){ 0 });
+	path_exercise(b, 0, 0, 65536, 1);
+}
+
+/* What /proc/PID/@file says, in a buffer of ours. */
+static const char *proc_file(pid_t pid, const char *file)
+{
+	static char text[1 << 20];
+	char path[64];
+	size_t n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
+	f = fopen(path, "re");
+	if (!f)
+		fail_msg("%s: %s", path, strerror(errno));
+	n = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[n] = '\0';
+	return text;
+}
+
+static const char *proc_link(pid_t pid, const char *file)
+{
+	static char text[512];
+	char path[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
+	n = readlink(path, text, sizeof(text) - 1);
+	if (n < 0)
+		return "";
+	text[n] = '\0';
+	return text;
+}
+
+/* The supervisor has nothing of the guest's memory, the worker nothing else. */
+static void test_apart(void **state)
+{
+	char ram[128], file[32];
+	int fd;
+
+	(void)state;
+	start();
+	snprintf(ram, sizeof(ram), "%s/ram", t->dir);
+	assert_null(strstr(proc_file(p->pid, "maps"), ram));
+	assert_non_null(strstr(proc_file(w->pid, "maps"), ram));
+	assert_string_equal(proc_file(w->pid, "comm"), "xen-virtiod\n");
+	assert_memory_equal(proc_file(w->pid, "cmdline"),
+			    "xen-virtiod\0--worker", 21);
+	/* the image is open there and not here, and no terminal anywhere */
+	for (fd = 0; fd < 64; fd++) {
+		snprintf(file, sizeof(file), "fd/%d", fd);
+		assert_string_not_equal(proc_link(p->pid, file), img);
+	}
+	assert_string_equal(proc_link(w->pid, "fd/0"), "/dev/null");
+	assert_string_equal(proc_link(w->pid, "fd/1"), "/dev/null");
+	assert_int_equal(getsid(w->pid), w->pid);
+	path_stop(t, p);
+}
+
+/* Whoever asks all processes at once to end: the worker is told in time. */
+static void test_signals(void **state)
+{
+	static const int sigs[] = { SIGTERM, SIGINT, SIGHUP, SIGPIPE };
+	unsigned int i;
+
+	(void)state;
+	start();
+	for (i = 0; i < sizeof(sigs) / sizeof(sigs[0]); i++) {
+		toy_kill(w, sigs[i]);
+		path_exercise(b, 0, i * 128, 65536, i);
+	}
+	assert_lives(p);
+	path_stop(t, p);
+}
+
+/* Reported, everything made for it is gone, and the next one can start. */
+static void test_worker_killed(void **state)
+{
+	char pidfile[128];
+
+	(void)state;
+	snprintf(pidfile, sizeof(pidfile), "%s/pid", t->dir);
+	p = toy_spawn(t, NULL, "--domain", "toy", "--device", spec,
+		      "--pidfile", pidfile, NULL);
+	assert_int_equal(toy_ready(p, TOY_MS), 0);
+	assert_int_equal(access(pidfile, F_OK), 0);
+	w = path_worker(t, p);
+	toy_kill(w, SIGKILL);
+	assert_int_equal(toy_exit(p, TOY_MS), 1);
+	assert_in_log(p, "the worker was ended by signal 9 (Killed)");
+	assert_int_equal(access(pidfile, F_OK), -1);
+	w->status = 0;
+	start();
+	toy_kill(p, SIGTERM);
+	assert_int_equal(toy_exit(p, TOY_MS), 0);
+}
+
+/* One that does not listen is not waited for longer than its guest. */
+static void test_worker_hangs(void **state)
+{
+	int64_t begin;
+
+	(void)state;
+	start();
+	toy_kill(w, SIGSTOP);
+	begin = toy_now_ms();
+	toy_destroy(t);
+	assert_int_equal(toy_exit(p, TOY_MS), 1);
+	assert_true(toy_now_ms() - begin >= 1000);
+	assert_in_log(p, "the worker does not end: killing it");
+	assert_int_equal(toy_reap(t), 0);
+}
+
+static void test_supervisor_killed(void **state)
+{
+	(void)state;
+	start();
+	toy_kill(p, SIGKILL);
+	assert_int_equal(toy_exit(p, TOY_MS), 128 + SIGKILL);
+	assert_int_equal(toy_exit(w, TOY_MS), 0);
+	assert_in_log(p, "the supervisor is gone: stopping");
+	assert_int_equal(toy_servers(t), 0);
+	assert_int_equal(t->xen.hyp->leaked_maps, 0);
+	assert_no_fault(t);
+}
+
+/* It is not for people. */
+static void test_by_hand(void **state)
+{
+	(void)state;
+	p = toy_spawn(t, NULL, "--worker", NULL);
+	assert_int_not_equal(toy_exit(p, TOY_MS), 0);
+	assert_in_log(p, "do not understand each other");
+	p = toy_spawn(t, NULL, "--worker", "--domain", "toy", NULL);
+	assert_int_equal(toy_exit(p, TOY_MS), 2);
+}
+
+/* Where there is no standard error any more, the worker has none, either. */
+static void test_background(void **state)
+{
+	const char *prog = getenv("XEN_VIRTIOD");
+	char pidfile[128];
+	const char *const argv[] = {
+		"/bin/sh", "-c", "PATH=.:$PATH; \"$0\" \"$@\" 2>&1 | cat",
+		prog ? prog : "./xen-virtiod", "--domain", "toy", "--device",
+		spec, "--background", "--pidfile", pidfile, NULL
+	};
+	FILE *f;
+	int pid;
+
+	(void)state;
+	snprintf(pidfile, sizeof(pidfile), "%s/pid", t->dir);
+	p = toy_spawnv(t, argv);
+	assert_int_equal(toy_exit(p, TOY_MS), 0);
+	f = fopen(pidfile, "re");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%d", &pid), 1);
+	fclose(f);
+	p = toy_adopt(t, pid);
+	w = path_worker(t, p);
+	b = path_disk(t, SLOT, &(struct toyblk_conf){ 0 });
+	path_exercise(b, 0, 0, 65536, 1);
+	assert_string_equal(proc_link(w->pid, "fd/2"), "/dev/null");
+	path_stop(t, p);
+}
+
+#define WORKER_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WORKER_TEST(test_apart),
+		WORKER_TEST(test_signals),
+		WORKER_TEST(test_worker_killed),
+		WORKER_TEST(test_worker_hangs),
+		WORKER_TEST(test_supervisor_killed),
+		WORKER_TEST(test_by_hand),
+		WORKER_TEST(test_background),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);
+}
