@@ -200,7 +200,8 @@ static void test_background(void **state)
 	p = toy_spawnv(t, argv);
 	assert_int_equal(toy_exit(p, TOY_MS), 0);
 	f = fopen(pidfile, "re");
-	assert_non_null(f);
+	if (!f)
+		fail_msg("no pid file: %s", toy_log(p));
 	assert_int_equal(fscanf(f, "%d", &pid), 1);
 	fclose(f);
 	p = toy_adopt(t, pid);

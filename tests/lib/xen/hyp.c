@@ -766,6 +766,13 @@ static void hyp_handle_purge(struct hyp_view *v, uint32_t index)
 	v->hyp->handle[index].kind = HANDLE_FREE;
 }
 
+static void hyp_handle_push(struct hyp_view *v, uint32_t index,
+			    const void *data, size_t len);
+
+/*
+ * Whoever opens a handle also opens its other end, as if to push: later it may
+ * not be allowed to open anything.
+ */
 int hyp_handle_open(struct hyp_view *v, enum hyp_handle_kind kind,
 		    uint32_t *ret, int *ret_fd)
 {
@@ -785,6 +792,8 @@ int hyp_handle_open(struct hyp_view *v, enum hyp_handle_kind kind,
 		return -EMFILE;
 	}
 	hyp_handle_purge(v, i);
+	hyp_handle_path(slot->serial, path, sizeof(path));
+	(void)unlinkat(v->dir_fd, path, 0);	/* the last owner's */
 	slot->serial = ++v->hyp->next_serial;
 	slot->mapped = 0;
 	hyp_handle_path(slot->serial, path, sizeof(path));
@@ -799,6 +808,7 @@ int hyp_handle_open(struct hyp_view *v, enum hyp_handle_kind kind,
 	hyp_unlock(v->hyp);
 	if (r)
 		return r;
+	hyp_handle_push(v, i, NULL, 0);
 	*ret = i;
 	*ret_fd = fd;
 	return 0;
@@ -806,13 +816,10 @@ int hyp_handle_open(struct hyp_view *v, enum hyp_handle_kind kind,
 
 void hyp_handle_close(struct hyp_view *v, uint32_t index, int fd)
 {
-	char path[32];
-
+	/* The fifo stays until the next one: see hyp_handle_open(). */
 	hyp_lock(v->hyp);
 	hyp_handle_purge(v, index);
 	v->hyp->leaked_maps += v->hyp->handle[index].mapped;
-	hyp_handle_path(v->hyp->handle[index].serial, path, sizeof(path));
-	unlinkat(v->dir_fd, path, 0);
 	hyp_unlock(v->hyp);
 	close(fd);
 }
