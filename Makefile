@@ -33,7 +33,8 @@ PKG_L    := $(shell $(PKGCONF) --libs $(PKGS))
 WARN     := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
             -Wformat=2 -Wpointer-arith -Wundef $(if $(WERROR),-Werror)
 ifneq ($(SAN),)
-INSTR    := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+INSTR    := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer \
+            -DXVD_SAN
 endif
 ifneq ($(COV),)
 INSTR    := --coverage

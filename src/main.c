@@ -206,6 +206,8 @@ static int guest_start_worker(struct guest *g, char *why, size_t why_len)
 	struct supervisor_opts opts = {
 		.domid		= g->domid,
 		.pvh		= g->pvh,
+		.sandbox	= !g->opts.no_sandbox,
+		.uid		= g->opts.uid_base + g->domid,
 		.state		= g->state,
 		.devices	= g->devices,
 		.ndevices	= g->opts.ndevices,

@@ -60,6 +60,8 @@ struct msg_start {
 	uint32_t	pvh;		/* no INTx, nobody at port 0xcf8 */
 	uint32_t	journal;	/* log lines with <4> */
 	uint32_t	topics;		/* of the log */
+	uint32_t	sandbox;	/* or all rights are kept */
+	uint32_t	uid;		/* in the sandbox */
 };
 
 struct msg_stop {

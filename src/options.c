@@ -13,13 +13,16 @@
 #include <string.h>
 #include "log.h"
 #include "options.h"
+#include "sandbox.h"
 
 #ifndef XVD_VERSION
 #define XVD_VERSION "unknown"		/* the Makefile knows it */
 #endif
 
 enum {
-	OPT_PIDFILE = 256,		/* has no short form */
+	OPT_PIDFILE = 256,		/* these have no short form */
+	OPT_SANDBOX,
+	OPT_UID_BASE,
 };
 
 static const char short_options[] = ":d:o:bD:hV";
@@ -29,6 +32,8 @@ static const struct option long_options[] = {
 	{ "device",	required_argument,	NULL, 'o' },
 	{ "background",	no_argument,		NULL, 'b' },
 	{ "pidfile",	required_argument,	NULL, OPT_PIDFILE },
+	{ "sandbox",	required_argument,	NULL, OPT_SANDBOX },
+	{ "uid-base",	required_argument,	NULL, OPT_UID_BASE },
 	{ "debug",	required_argument,	NULL, 'D' },
 	{ "help",	no_argument,		NULL, 'h' },
 	{ "version",	no_argument,		NULL, 'V' },
@@ -45,6 +50,7 @@ static void print_help(void)
 "  -o, --device SPEC     a device; may be given several times\n"
 "  -b, --background      return as soon as all devices are in place\n"
 "      --pidfile FILE    write the process id to FILE\n"
+"      --uid-base UID    serve as user UID + the guest's ID; --sandbox off\n"
 "  -D, --debug TOPICS    of %s\n"
 "  -h, --help            this text\n"
 "  -V, --version         the version\n"
@@ -132,6 +138,34 @@ static int add_device(struct options *opts, const char *text)
 	return 0;
 }
 
+static int set_sandbox(struct options *opts)
+{
+	if (strcmp(optarg, "on") != 0 && strcmp(optarg, "off") != 0) {
+		log_error("--sandbox '%s': use on or off", optarg);
+		return -EINVAL;
+	}
+	opts->no_sandbox = strcmp(optarg, "off") == 0;
+	return 0;
+}
+
+/* Guests have numbers up to 32751, and uids end below 2^31. */
+static int set_uid_base(struct options *opts)
+{
+	unsigned long v;
+	char *end;
+
+	errno = 0;
+	v = strtoul(optarg, &end, 10);
+	if (*optarg < '1' || *optarg > '9' || *end || errno ||
+	    v > SANDBOX_UID_BASE) {
+		log_error("--uid-base '%s': use 1 to %u", optarg,
+			  SANDBOX_UID_BASE);
+		return -EINVAL;
+	}
+	opts->uid_base = (uint32_t)v;
+	return 0;
+}
+
 static int set_topics(const char *list)
 {
 	const char *bad;
@@ -176,7 +210,7 @@ enum options_result options_parse(int argc, char **argv, struct options *ret)
 {
 	int c, r = 0;
 
-	memset(ret, 0, sizeof(*ret));
+	*ret = (struct options){ .uid_base = SANDBOX_UID_BASE };
 	optind = 0;			/* also when called again */
 	opterr = 0;			/* one line, and of ours */
 	while (r == 0) {
@@ -195,6 +229,12 @@ enum options_result options_parse(int argc, char **argv, struct options *ret)
 			break;
 		case OPT_PIDFILE:
 			r = set_once(&ret->pidfile, "pidfile");
+			break;
+		case OPT_SANDBOX:
+			r = set_sandbox(ret);
+			break;
+		case OPT_UID_BASE:
+			r = set_uid_base(ret);
 			break;
 		case 'D':
 			r = set_topics(optarg);

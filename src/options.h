@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "devspec.h"
 
 struct options {
@@ -15,6 +16,8 @@ struct options {
 	size_t		ndevices;
 	bool		background;
 	const char	*pidfile;	/* or NULL */
+	bool		no_sandbox;	/* for the worker */
+	uint32_t	uid_base;	/* its uid, less the guest's ID */
 };
 
 enum options_result {

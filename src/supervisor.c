@@ -303,6 +303,8 @@ static int supervisor_start(struct supervisor *s, char *why, size_t why_len)
 		.pvh		= s->opts.pvh,
 		.journal	= log_is_journal(),
 		.topics		= log_topics,
+		.sandbox	= s->opts.sandbox,
+		.uid		= s->opts.uid,
 	};
 	int r;
 

@@ -22,6 +22,8 @@ struct supervisor;
 struct supervisor_opts {
 	uint32_t	domid;
 	bool		pvh;		/* no INTx, nobody at port 0xcf8 */
+	bool		sandbox;	/* see sandbox.h */
+	uint32_t	uid;		/* in it */
 	struct state	*state;		/* borrowed */
 	struct devopen	**devices;	/* borrowed; their descriptors go */
 	size_t		ndevices;

@@ -22,6 +22,7 @@
 #include "log.h"
 #include "loop.h"
 #include "msg.h"
+#include "sandbox.h"
 #include "state.h"
 #include "util.h"
 #include "worker.h"
@@ -117,6 +118,10 @@ static int worker_start(struct worker *w, struct msg *msg)
 	w->devices = calloc(state_count(w->state), sizeof(*w->devices));
 	if (!w->devices)
 		return -ENOMEM;
+	if (w->start.sandbox)
+		r = sandbox_prepare(w->why, sizeof(w->why));
+	if (r < 0)
+		return r;
 	return domain_open(w->loop, w->start.domid, w->start.pvh, &w->dom,
 			   w->why, sizeof(w->why));
 }
@@ -169,6 +174,24 @@ static int worker_attach(struct worker *w)
 	return 0;
 }
 
+/* Nothing is opened from here on, and nothing of the guest's was seen yet. */
+static int worker_lock_in(struct worker *w)
+{
+	bool whole = false;
+	int r;
+
+	if (!w->start.sandbox) {
+		log_warn("d%u: --sandbox=off: what serves the guest has all rights",
+			 w->start.domid);
+		return 0;
+	}
+	r = sandbox_enter(w->start.uid, &whole, w->why, sizeof(w->why));
+	if (r == 0 && !whole)
+		log_warn("d%u: not started by root: what serves the guest has this user's files",
+			 w->start.domid);
+	return r;
+}
+
 static int worker_serve(struct worker *w)
 {
 	int r;
@@ -176,6 +199,8 @@ static int worker_serve(struct worker *w)
 	if (!w->dom || w->serving)
 		return -EPROTO;
 	r = worker_attach(w);
+	if (!r)
+		r = worker_lock_in(w);
 	if (r < 0)
 		return r;
 	w->serving = true;
@@ -314,8 +339,11 @@ int worker_main(void)
 	 * is unmapped far faster than its pieces, for whose pages Xen is
 	 * waiting.
 	 */
-	if (w.gone)
-		exit(EXIT_SUCCESS);
-	worker_close(&w);
-	return r < 0 ? WORKER_EXIT_TOLD : EXIT_SUCCESS;
+	if (!w.gone)
+		worker_close(&w);
+#ifdef XVD_SAN
+	if (w.serving && w.start.sandbox)
+		_exit(EXIT_SUCCESS);	/* without /proc no leak is found */
+#endif
+	exit(r < 0 ? WORKER_EXIT_TOLD : EXIT_SUCCESS);
 }

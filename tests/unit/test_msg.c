@@ -41,7 +41,7 @@ static unsigned int count_fds(void)
 
 static void test_start(void **state)
 {
-	const struct msg_start start = { 7, 1, 0, 0x55 };
+	const struct msg_start start = { 7, 1, 0, 0x55, 1, 1000 };
 	struct msg msg;
 	int fd = open("/dev/null", O_RDONLY);
 

@@ -42,6 +42,8 @@ static void test_minimal(void **state)
 	assert_int_equal(o.devices[0].devfn, DEVSPEC_FIRST_SLOT << 3);
 	assert_false(o.background);
 	assert_null(o.pidfile);
+	assert_false(o.no_sandbox);
+	assert_int_equal(o.uid_base, 0x7fff0000);
 	options_fini(&o);
 	assert_null(o.devices);
 	options_fini(&o);			/* twice is fine */
@@ -79,6 +81,23 @@ static void test_everything(void **state)
 	log_topics = 0;
 }
 
+static void test_sandbox(void **state)
+{
+	struct options o;
+
+	(void)state;
+	assert_int_equal(parse(&o, "-d a -o blk,path=/x --sandbox off "
+			       "--uid-base=2147418112"), OPTIONS_RUN);
+	assert_true(o.no_sandbox);
+	assert_int_equal(o.uid_base, 2147418112);
+	options_fini(&o);
+	assert_int_equal(parse(&o, "-d a -o blk,path=/x --sandbox=off "
+			       "--sandbox=on --uid-base 1"), OPTIONS_RUN);
+	assert_false(o.no_sandbox);
+	assert_int_equal(o.uid_base, 1);
+	options_fini(&o);
+}
+
 /* The help fits a screen and names every option and key. */
 static void test_help(void **state)
 {
@@ -88,7 +107,8 @@ static void test_help(void **state)
 		"readonly=", "cache=", "discard=", "block-size=", "queues=",
 		"queue-size=", "engine=", "size=", "Example", "xl unpause",
 		"ioreq,mem,pci", "bridge=", "tap=", "mac=", "mtu=", "rate=",
-		"script=", "csum=", "tso=", "uso=",
+		"script=", "csum=", "tso=", "uso=", "--uid-base",
+		"--sandbox",
 	};
 	const char *text, *line, *end;
 	struct options o;
@@ -185,6 +205,15 @@ static const struct {
 		"device 2: cache='no': use none, writeback or writethrough" },
 	{ GOOD "-o blk,path=/y,bdf=00:19.0 -o blk,path=/z,bdf=00:19.0",
 		"bdf='00:19.0': devices 2 and 3 cannot both be there" },
+	{ GOOD "--sandbox=no", "--sandbox 'no': use on or off" },
+	{ GOOD "--sandbox=", "--sandbox '': use on or off" },
+	{ GOOD "--uid-base=0", "--uid-base '0': use 1 to 2147418112" },
+	{ GOOD "--uid-base=-1", "--uid-base '-1': use 1 to 2147418112" },
+	{ GOOD "--uid-base=1k", "--uid-base '1k': use 1 to 2147418112" },
+	{ GOOD "--uid-base=2147418113",
+		"--uid-base '2147418113': use 1 to 2147418112" },
+	{ GOOD "--uid-base=99999999999999999999",
+		"--uid-base '99999999999999999999': use 1 to 2147418112" },
 	{ GOOD "--domain=web1 --device=disk",
 		"--domain 'web1': given twice, first as 'web1'" },
 };
@@ -226,6 +255,7 @@ static void test_too_many(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_minimal),
 	cmocka_unit_test(test_everything),
+	cmocka_unit_test(test_sandbox),
 	cmocka_unit_test(test_help),
 	cmocka_unit_test(test_version),
 	cmocka_unit_test(test_refused),

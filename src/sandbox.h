@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sandbox.h: what a worker gives up, in two steps.
+ *
+ *	sandbox_prepare()	before anything that makes a thread
+ *	sandbox_enter()		all is open and registered; no guest memory
+ *				was looked at yet
+ *
+ * After that it has: a uid of its own and no capability, an empty directory
+ * for a root, namespaces without network and without anybody else's IPC, and few
+ * resources.
+ *
+ * An ordinary user cannot change uid and root, and keeps both; the rest is
+ * done for him, too.
+ */
+#ifndef XVD_SANDBOX_H
+#define XVD_SANDBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Nobody's, by the convention of systemd and of all distributions. */
+#define SANDBOX_UID_BASE	0x7fff0000u
+
+int sandbox_prepare(char *why, size_t why_len);
+
+/*
+ * @uid: user and group to become.  Return: 0 and in @ret_whole whether it is
+ * all of the above; or a negative errno and in @why a line for the operator.
+ */
+int sandbox_enter(uint32_t uid, bool *ret_whole, char *why, size_t why_len);
+
+#endif
