@@ -26,7 +26,7 @@ endif
 endif
 endif
 
-PKGS     := libevent_core xendevicemodel xenforeignmemory xenevtchn xenstore xencontrol xentoolcore liburing
+PKGS     := libevent_core xendevicemodel xenforeignmemory xenevtchn xenstore xencontrol xentoolcore liburing libseccomp
 PKG_C    := $(shell $(PKGCONF) --cflags $(PKGS))
 PKG_L    := $(shell $(PKGCONF) --libs $(PKGS))
 

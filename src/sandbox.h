@@ -7,8 +7,8 @@
  *				was looked at yet
  *
  * After that it has: a uid of its own and no capability, an empty directory
- * for a root, namespaces without network and without anybody else's IPC, and few
- * resources.
+ * for a root, namespaces without network and without anybody else's IPC, few
+ * resources, and the system calls of one table.
  *
  * An ordinary user cannot change uid and root, and keeps both; the rest is
  * done for him, too.

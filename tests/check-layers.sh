@@ -39,7 +39,8 @@ home 'event2/'       'src/loop\.c'
 home 'linux/virtio_' 'src/virtio/'
 home 'linux/pci_'    'src/virtio/'
 home 'liburing'      'src/backends/blk/uring\.c'
-home 'linux/if_tun'  'src/(netdev\.c|backends/net/tap\.c)'
+home 'linux/if_tun'  'src/(netdev\.c|sandbox\.c|backends/net/tap\.c)'
+home 'seccomp'       'src/sandbox\.c'
 home 'sys/sdt'       'include/trace\.h'
 
 # 3. A header that a few files of src/ have among themselves.

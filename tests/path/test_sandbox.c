@@ -87,6 +87,7 @@ static void check_thread(const char *task)
 	char uids[64];
 	unsigned int i, uid = 0x7fff0000u + t->dom->domid;
 
+	assert_string_equal(status_of(task, "Seccomp"), "2");
 	assert_string_equal(status_of(task, "NoNewPrivs"), "1");
 	for (i = 0; i < sizeof(caps) / sizeof(caps[0]); i++)
 		assert_string_equal(status_of(task, caps[i]),
@@ -282,7 +283,7 @@ static void test_off(void **state)
 	start("--sandbox=off");
 	assert_in_log(p, "--sandbox=off: what serves the guest has all rights");
 	exercise();
-	assert_string_equal(status_of(NULL, "NoNewPrivs"), "0");
+	assert_string_equal(status_of(NULL, "Seccomp"), "0");
 	path_stop(t, p);
 }
 
