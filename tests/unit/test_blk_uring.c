@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include "blk_backend.h"
@@ -32,6 +33,7 @@
 
 static int submit_error, submit_errors;		/* how often */
 static int init_error;
+static int ring_fd;				/* of the last submission */
 static unsigned int init_unknown;		/* flags that are too new */
 static int tweaks;				/* entries to be changed */
 static unsigned int submitted, most_submitted;	/* in one go */
@@ -56,6 +58,7 @@ int io_uring_submit(struct io_uring *ring)
 		submit_errors--;
 		return submit_error;
 	}
+	ring_fd = ring->ring_fd;
 	mask = *ring->sq.kring_mask;
 	for (i = ring->sq.sqe_head; i != ring->sq.sqe_tail; i++) {
 		if (tweak && tweaks > 0) {
@@ -701,6 +704,66 @@ static void test_again(void **state)
 	assert_buf(0, 4096);
 }
 
+/* ---- what the ring may do ---- */
+
+static unsigned char foreign_op;
+
+static void tweak_op(struct io_uring_sqe *sqe)
+{
+	sqe->opcode = foreign_op;
+}
+
+static void tweak_any_file(struct io_uring_sqe *sqe)
+{
+	sqe->flags &= (unsigned char)~IOSQE_FIXED_FILE;
+	sqe->fd = file;
+}
+
+static void tweak_link(struct io_uring_sqe *sqe)
+{
+	sqe->flags |= IOSQE_IO_LINK;
+}
+
+/*
+ * Whoever has taken us over finds a ring that is good for this disk and for
+ * nothing else: no file, no socket, nobody else's descriptor.
+ */
+static void test_restricted(void **state)
+{
+	static const char ours[IORING_OP_LAST] = {
+		[IORING_OP_NOP] = 1, [IORING_OP_READ] = 1,
+		[IORING_OP_WRITE] = 1, [IORING_OP_READV] = 1,
+		[IORING_OP_WRITEV] = 1, [IORING_OP_FSYNC] = 1,
+		[IORING_OP_FALLOCATE] = 1,
+	};
+	unsigned int op;
+	int fd = file;
+
+	(void)state;
+	open_disk(path, BLK_CACHE_WRITEBACK);
+	for (op = 0; op < IORING_OP_LAST; op++) {
+		if (ours[op])
+			continue;
+		foreign_op = (unsigned char)op;
+		tweak = tweak_op;
+		tweaks = 1;
+		if (once(BLK_WRITE, 0, 4096, 0) != -EACCES)
+			fail_msg("operation %u", op);
+	}
+	tweak = tweak_any_file;
+	tweaks = 1;
+	assert_int_equal(once(BLK_WRITE, 0, 4096, 0), -EACCES);
+	tweak = tweak_link;
+	tweaks = 1;
+	assert_int_equal(once(BLK_WRITE, 0, 4096, 0), -EACCES);
+	tweak = NULL;
+	assert_int_equal(syscall(SYS_io_uring_register, ring_fd,
+				 IORING_REGISTER_EVENTFD, &fd, 1), -1);
+	assert_int_equal(errno, EACCES);
+	assert_int_equal(once(BLK_WRITE, 0, 4096, 0), 0);
+	assert_int_equal(once(BLK_FLUSH, 0, 0, 0), 0);
+}
+
 /* No filesystem does this. */
 static void tweak_unsupported(struct io_uring_sqe *sqe)
 {
@@ -1024,6 +1087,7 @@ static const struct CMUnitTest tests[] = {
 	T(test_short_transfers),
 	T(test_short_transfers_direct),
 	T(test_short_zeroes),
+	T(test_restricted),
 	T(test_again),
 	T(test_no_fallocate),
 	T(test_no_punch),

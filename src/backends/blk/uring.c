@@ -46,6 +46,9 @@
  * processes of our uid: an RLIMIT_NPROC without room for WORKERS_MAX of them
  * turns into ECANCELED for every request that needs one.
  *
+ * A ring may do what is needed here and nothing else (uring_restrict()), so
+ * that it is no way around a sandbox.
+ *
  * Discarding on a block device is the one thing not done by io_uring.  The
  * kernel's fallocate for block devices is BLKZEROOUT (ZERO_RANGE, exactly)
  * or a WRITE ZEROES that may unmap (PUNCH_HOLE), but never a plain discard,
@@ -64,6 +67,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include "blk_backend.h"
@@ -247,7 +251,7 @@ static void uring_nothing(struct uring *u, struct blk_req *req)
 
 	io_uring_prep_nop(sqe);
 	req->pos = req->bytes;		/* all done: see uring_transferred() */
-	sqe->user_data = (uintptr_t)req | TRY_TRANSFER;
+	uring_label(sqe, req, TRY_TRANSFER);
 }
 
 /* The best way of zeroing that is not better than @best. */
@@ -608,12 +612,15 @@ static void uring_probe(struct uring *u)
 static int uring_setup(struct uring *u)
 {
 	/*
-	 * By kernel: 6.0, 5.19, any.  With COOP_TASKRUN a completion does
-	 * not interrupt us in user space, where we have better things to do.
+	 * By kernel: 6.0, 5.19, 5.10, any.  With COOP_TASKRUN a completion
+	 * does not interrupt us in user space, where we have better things to
+	 * do.  R_DISABLED: until uring_restrict().
 	 */
 	static const unsigned int flags[] = {
-		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SINGLE_ISSUER,
-		IORING_SETUP_COOP_TASKRUN,
+		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SINGLE_ISSUER |
+		IORING_SETUP_R_DISABLED,
+		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_R_DISABLED,
+		IORING_SETUP_R_DISABLED,
 		0,
 	};
 	struct io_uring_params params;
@@ -628,6 +635,46 @@ static int uring_setup(struct uring *u)
 	return r;
 }
 
+/*
+ * What a ring does needs no system call of its own, so a filter of system
+ * calls does not see it: a ring could open files, and sockets.  This one does
+ * what is above, with the one file it has, and that cannot be changed.
+ */
+static int uring_restrict(struct uring *u)
+{
+	static const uint8_t ops[] = {
+		IORING_OP_NOP, IORING_OP_READ, IORING_OP_WRITE,
+		IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC,
+		IORING_OP_FALLOCATE,
+	};
+	struct io_uring_restriction t[ARRAY_SIZE(ops) + 4] = {
+		{ .opcode	= IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
+		  .sqe_flags	= IOSQE_FIXED_FILE | IOSQE_ASYNC },
+		{ .opcode	= IORING_RESTRICTION_SQE_FLAGS_REQUIRED,
+		  .sqe_flags	= IOSQE_FIXED_FILE },
+		{ .opcode	= IORING_RESTRICTION_REGISTER_OP,
+		  .register_op	= IORING_UNREGISTER_FILES },
+		{ .opcode	= IORING_RESTRICTION_REGISTER_OP,
+		  .register_op	= IORING_UNREGISTER_RING_FDS },
+	};
+	size_t i;
+	int r;
+
+	if (!(u->ring.flags & IORING_SETUP_R_DISABLED))
+		return 0;
+	for (i = 0; i < ARRAY_SIZE(ops); i++) {
+		t[4 + i].opcode = IORING_RESTRICTION_SQE_OP;
+		t[4 + i].sqe_op = ops[i];
+	}
+	/* liburing 2.3 has functions for these, and forgets to export them. */
+	r = (int)syscall(SYS_io_uring_register, u->ring.ring_fd,
+			 IORING_REGISTER_RESTRICTIONS, t, ARRAY_SIZE(t));
+	if (r == 0)
+		r = (int)syscall(SYS_io_uring_register, u->ring.ring_fd,
+				 IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+	return r < 0 ? -errno : 0;
+}
+
 static int uring_register(struct uring *u)
 {
 	unsigned int workers[2] = { WORKERS_MAX, 1 };
@@ -639,7 +686,7 @@ static int uring_register(struct uring *u)
 	/* Both may fail, on older kernels: then it is a little slower. */
 	(void)io_uring_register_iowq_max_workers(&u->ring, workers);
 	(void)io_uring_register_ring_fd(&u->ring);
-	return 0;
+	return uring_restrict(u);
 }
 
 static int uring_watch(struct uring *u)
