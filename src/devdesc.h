@@ -44,4 +44,10 @@ struct devdesc {
 	};
 };
 
+/*
+ * Can a device be made of @desc, with so many descriptors?  Return: 0 or
+ * -EBADMSG.
+ */
+int devdesc_check(const struct devdesc *desc, unsigned int nfds);
+
 #endif

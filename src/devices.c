@@ -32,9 +32,6 @@ struct device {
 struct device_kind {
 	const char	*name;		/* as in "vblk0" */
 
-	/* Can a device be made of that?  What is common is checked. */
-	bool (*check)(const struct devdesc *desc, unsigned int nfds);
-
 	/* Makes dev->vdev; the descriptors are the backend's from then on. */
 	int (*make)(struct device *dev, const struct vdev_env *env, char *why,
 		    size_t why_len);
@@ -42,16 +39,6 @@ struct device_kind {
 	/* Ends dev->vdev; NULL is fine. */
 	void (*end)(struct vdev *vdev);
 };
-
-static bool is_string(const char *text, size_t len)
-{
-	return memchr(text, '\0', len) != NULL;
-}
-
-static bool is_ring_size(uint32_t size)
-{
-	return size >= 2 && size <= STATE_MAX_RING && !(size & (size - 1));
-}
 
 /* Disks. */
 
@@ -70,21 +57,6 @@ static const struct blk_backend_ops *blk_backend_find(const char *name)
 	return NULL;
 }
 
-static bool blk_check(const struct devdesc *desc, unsigned int nfds)
-{
-	const struct devdesc_blk *blk = &desc->blk;
-
-	return is_string(blk->engine, sizeof(blk->engine)) &&
-	       is_string(blk->serial, sizeof(blk->serial)) &&
-	       blk->queues >= 1 && blk->queues <= STATE_MAX_QUEUES - 1 &&
-	       is_ring_size(blk->queue_size) &&
-	       (blk->info.block_size == 512 || blk->info.block_size == 4096) &&
-	       blk->info.bytes >= blk->info.block_size &&
-	       blk->info.cache <= BLK_CACHE_WRITETHROUGH &&
-	       blk_backend_find(blk->engine) &&
-	       nfds == (strcmp(blk->engine, "null") == 0 ? 0 : 1);
-}
-
 static int blk_make(struct device *dev, const struct vdev_env *env, char *why,
 		    size_t why_len)
 {
@@ -99,6 +71,11 @@ static int blk_make(struct device *dev, const struct vdev_env *env, char *why,
 	int fd = dev->nfds ? dev->fds[0] : -1;
 	int r;
 
+	if (!ops) {
+		snprintf(why, why_len, "engine='%s' is not in this build",
+			 desc->engine);
+		return -EINVAL;
+	}
 	dev->nfds = 0;
 	r = ops->open(env->loop, fd, &desc->info, vblk_depth(&opts), &be);
 	if (r < 0) {
@@ -132,20 +109,6 @@ static const struct net_backend_ops *net_backend_find(const char *name)
 	return NULL;
 }
 
-static bool net_check(const struct devdesc *desc, unsigned int nfds)
-{
-	const struct devdesc_net *net = &desc->net;
-
-	return is_string(net->engine, sizeof(net->engine)) &&
-	       is_string(net->ifname, sizeof(net->ifname)) &&
-	       net->info.queues >= 1 && net->info.queues <= NET_MAX_QUEUES &&
-	       is_ring_size(net->queue_size) && net->mtu <= UINT16_MAX &&
-	       (!net->info.rate_bytes || net->info.rate_burst_us) &&
-	       net_backend_find(net->engine) &&
-	       nfds == (strcmp(net->engine, "null") == 0 ? 0 :
-			net->info.queues);
-}
-
 static int net_make(struct device *dev, const struct vdev_env *env, char *why,
 		    size_t why_len)
 {
@@ -163,6 +126,11 @@ static int net_make(struct device *dev, const struct vdev_env *env, char *why,
 	unsigned int nfds = dev->nfds;
 	int r;
 
+	if (!ops) {
+		snprintf(why, why_len, "engine='%s' is not in this build",
+			 desc->engine);
+		return -EINVAL;
+	}
 	memcpy(opts.mac, desc->mac, sizeof(opts.mac));
 	snprintf(why, why_len, "out of memory");
 	r = vnet_open(env, &opts, &dev->vdev);
@@ -185,25 +153,15 @@ static int net_make(struct device *dev, const struct vdev_env *env, char *why,
 static const struct device_kind kinds[] = {
 	[DEVSPEC_BLK] = {
 		.name	= "vblk",
-		.check	= blk_check,
-		.make	= blk_make,
+			.make	= blk_make,
 		.end	= vblk_close,
 	},
 	[DEVSPEC_NET] = {
 		.name	= "vnet",
-		.check	= net_check,
-		.make	= net_make,
+			.make	= net_make,
 		.end	= vnet_close,
 	},
 };
-
-int device_check(const struct devdesc *desc, unsigned int nfds)
-{
-	if (desc->kind >= ARRAY_SIZE(kinds) || nfds > DEVDESC_MAX_FDS ||
-	    !kinds[desc->kind].check(desc, nfds))
-		return -EBADMSG;
-	return 0;
-}
 
 int device_new(const struct devdesc *desc, const int *fds, unsigned int nfds,
 	       struct device **ret)
@@ -211,7 +169,8 @@ int device_new(const struct devdesc *desc, const int *fds, unsigned int nfds,
 	struct device *dev = calloc(1, sizeof(*dev));
 	unsigned int i;
 
-	assert(device_check(desc, nfds) == 0);
+	assert(devdesc_check(desc, nfds) == 0);
+	assert(desc->kind < ARRAY_SIZE(kinds));
 	for (i = 0; !dev && i < nfds; i++)
 		close(fds[i]);
 	if (!dev)

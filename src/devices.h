@@ -26,13 +26,7 @@ struct fn_state;
 struct loop;
 
 /*
- * Does @desc, with so many descriptors, describe a device?  Return: 0 or
- * -EBADMSG.
- */
-int device_check(const struct devdesc *desc, unsigned int nfds);
-
-/*
- * @desc, which has passed device_check(), is copied; @fds are the device's
+ * @desc, which has passed devdesc_check(), is copied; @fds are the device's
  * from now on, also on failure.  Return: 0 and *ret, or -ENOMEM.
  */
 int device_new(const struct devdesc *desc, const int *fds, unsigned int nfds,

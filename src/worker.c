@@ -133,7 +133,7 @@ static int worker_take(struct worker *w, struct msg *msg)
 	unsigned int i;
 	int r;
 
-	r = device_check(desc, msg->head.nfds);
+	r = devdesc_check(desc, msg->head.nfds);
 	if (!r && (!w->dom || w->serving || desc->domid != w->start.domid ||
 		   desc->index != w->ndevices ||
 		   desc->index >= state_count(w->state)))
