@@ -6,9 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../../src/msg.h"
 #include "path.h"
 
 static struct toy *t;
@@ -179,6 +182,50 @@ static void test_supervisor_killed(void **state)
 	assert_no_fault(t);
 }
 
+/* The worker's end of the socket, in our hands. */
+static int steal_socket(void)
+{
+	return (int)syscall(SYS_pidfd_getfd, w->pidfd, 3, 0);
+}
+
+/* A worker that was taken over has the supervisor's ear, and no more. */
+static void test_worker_lies(void **state)
+{
+	struct {
+		struct msg_head	head;
+		struct msg_text	text;
+	} line = {
+		{ MSG_MAGIC, MSG_VERSION, MSG_LOG, sizeof(struct msg_text), 0 },
+		{ 3, "all is well\nxen-virtiod: forged" },
+	};
+	const char *at;
+	int i, n = 0, fd;
+
+	(void)state;
+	need_root();
+	start();
+	fd = steal_socket();
+	if (fd < 0)
+		skip();
+	for (i = 0; i < 1000; i++)
+		assert_int_equal(send(fd, &line, sizeof(line), 0),
+				 sizeof(line));
+	wait_until(t, strstr(toy_log(p), "all is well\\x0axen-virtiod:"));
+	path_exercise(b, 0, 0, 65536, 2);
+	for (at = toy_log(p); (at = strstr(at, "all is well")); at++)
+		n++;
+	assert_in_range(n, 1, 20);		/* the rest is left out */
+	assert_lives(p);
+	line.head.type = MSG_READY;		/* was said already */
+	line.head.bytes = 0;
+	assert_int_equal(send(fd, &line, sizeof(line.head), 0),
+			 sizeof(line.head));
+	assert_int_equal(toy_exit(p, TOY_MS), 1);
+	close(fd);
+	assert_in_log(p, "the worker does not keep to what is agreed");
+	assert_in_log(p, "the worker was ended by signal 9");
+}
+
 /* It is not for people. */
 static void test_by_hand(void **state)
 {
@@ -231,6 +278,7 @@ int main(void)
 		WORKER_TEST(test_worker_killed),
 		WORKER_TEST(test_worker_hangs),
 		WORKER_TEST(test_supervisor_killed),
+		WORKER_TEST(test_worker_lies),
 		WORKER_TEST(test_by_hand),
 		WORKER_TEST(test_background),
 	};
