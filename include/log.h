@@ -83,6 +83,7 @@ const char *log_topic_names(void);
  * Zero-initialised is ready to use.  Ten lines at once, then one a second.
  */
 struct log_limit {
+	unsigned int	burst;		/* other than ten; 0: ten */
 	uint64_t	last_ms;
 	unsigned int	used;
 	unsigned int	dropped;

@@ -229,6 +229,7 @@ bool log_limit_ok(struct log_limit *limit, const char *who)
 {
 	uint64_t now = now_ms();
 	uint64_t refill = (now - limit->last_ms) / REFILL_MS;
+	unsigned int burst = limit->burst ? limit->burst : BURST_LINES;
 
 	if (refill >= limit->used) {
 		limit->used = 0;
@@ -238,7 +239,7 @@ bool log_limit_ok(struct log_limit *limit, const char *who)
 		limit->last_ms += refill * REFILL_MS;
 	}
 
-	if (limit->used >= BURST_LINES) {
+	if (limit->used >= burst) {
 		limit->dropped++;
 		return false;
 	}
