@@ -41,12 +41,6 @@ void log_init(const char *program, bool journal_prefix);
 /* From now on to syslog, for a process without a standard error. */
 void log_use_syslog(void);
 
-/* From now on to @fn, ready to be shown; it must not log itself. */
-void log_use_sink(void (*fn)(enum log_level level, const char *text));
-
-/* What log_init() was told; for one that shall log likewise. */
-bool log_is_journal(void);
-
 /*
  * Return: the bytes of the one character of UTF-8 at @s, if it can be shown
  * as it is; 0 if not, because it is no character, or controls what others

@@ -130,7 +130,6 @@ int background_ready(struct background *bg, char *why, size_t why_len)
 	bg->ready_fd = -1;
 	if (fstat(STDERR_FILENO, &st) < 0 || !S_ISREG(st.st_mode)) {
 		log_use_syslog();
-		bg->syslog = true;
 		(void)dup2(fd, STDERR_FILENO);	/* as open as it was */
 	}
 	close(fd);

@@ -17,7 +17,6 @@
 struct background {
 	int		ready_fd;	/* to the parent; -1: in front */
 	char		*pidfile;	/* written, absolute; NULL: none */
-	bool		syslog;		/* log lines go there */
 };
 
 #define BACKGROUND_INIT		{ .ready_fd = -1 }

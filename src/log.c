@@ -33,7 +33,6 @@ unsigned int log_topics;
 static const char *log_program = "xen-virtiod";
 static bool log_journal;
 static bool log_syslog;
-static void (*log_sink)(enum log_level level, const char *text);
 
 static const char *const topic_names[] = {
 	[LOG_T_IOREQ]	= "ioreq",
@@ -58,16 +57,6 @@ void log_use_syslog(void)
 {
 	openlog(log_program, LOG_PID, LOG_DAEMON);
 	log_syslog = true;
-}
-
-void log_use_sink(void (*fn)(enum log_level level, const char *text))
-{
-	log_sink = fn;
-}
-
-bool log_is_journal(void)
-{
-	return log_journal;
 }
 
 /* Terminals obey these, or let them turn a line around. */
@@ -153,19 +142,15 @@ void log_line(enum log_level level, const char *fmt, ...)
 		(void)snprintf(text, sizeof(text), "(a line was lost: %s)",
 			       fmt);
 
-	if (log_syslog || log_sink)
+	if (log_syslog)
 		n = 0;
 	else if (log_journal)
 		n = snprintf(line, sizeof(line), "<%d>", (int)level);
 	else
 		n = snprintf(line, sizeof(line), "%.64s: ", log_program);
 	len = line_add_visible(line, (size_t)n, text);
-	if (log_syslog || log_sink) {
-		line[len] = '\0';
-		if (log_sink)
-			log_sink(level, line);
-		else
-			syslog((int)level, "%s", line);
+	if (log_syslog) {
+		syslog((int)level, "%.*s", (int)len, line);
 		errno = saved_errno;
 		return;
 	}

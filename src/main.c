@@ -282,12 +282,6 @@ static int guest_ready(struct guest *g, struct background *bg, char *why,
 	r = background_ready(bg, why, why_len);
 	if (r < 0)
 		return r;
-	if (bg->syslog) {
-		r = supervisor_relay(g->worker);
-		if (r < 0)
-			log_warn("d%u: the worker's log lines go nowhere: %s",
-				 g->domid, strerror(-r));
-	}
 	log_info("d%u: serving %zu device%s of guest '%s' (%s)", g->domid,
 		 g->opts.ndevices, g->opts.ndevices == 1 ? "" : "s", g->name,
 		 g->pvh ? "PVH" : "HVM");

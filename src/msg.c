@@ -23,12 +23,10 @@ static const struct msg_kind {
 	[MSG_DEVICE]	= { MSG_FROM_SUPERVISOR, sizeof(struct devdesc),
 			    0, DEVDESC_MAX_FDS },
 	[MSG_SERVE]	= { MSG_FROM_SUPERVISOR, 0, 0, 0 },
-	[MSG_RELAY]	= { MSG_FROM_SUPERVISOR, 0, 1, 1 },
 	[MSG_STOP]	= { MSG_FROM_SUPERVISOR, sizeof(struct msg_stop),
 			    0, 0 },
 	[MSG_READY]	= { MSG_FROM_WORKER, 0, 0, 0 },
 	[MSG_FAILED]	= { MSG_FROM_WORKER, sizeof(struct msg_text), 0, 0 },
-	[MSG_LOG]	= { MSG_FROM_WORKER, sizeof(struct msg_text), 0, 0 },
 };
 
 union msg_control {
@@ -91,11 +89,6 @@ static unsigned int msg_take_fds(struct msghdr *mh, int ret[MSG_MAX_FDS])
 	return 0;
 }
 
-static bool msg_has_text(const struct msg *msg)
-{
-	return msg->head.type == MSG_FAILED || msg->head.type == MSG_LOG;
-}
-
 static int msg_check(const struct msg *msg, size_t len, unsigned int nfds,
 		     int flags, enum msg_from from)
 {
@@ -119,7 +112,7 @@ static int msg_check(const struct msg *msg, size_t len, unsigned int nfds,
 	if ((flags & MSG_CTRUNC) || msg->head.nfds != nfds ||
 	    nfds < kind->min_fds || nfds > kind->max_fds)
 		return -EBADF;
-	if (msg_has_text(msg) &&
+	if (msg->head.type == MSG_FAILED &&
 	    !memchr(msg->text.text, '\0', sizeof(msg->text.text)))
 		return -EBADMSG;
 	return 0;

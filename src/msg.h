@@ -8,8 +8,6 @@
  *	DEVICE, descriptors	-->	...
  *	SERVE			-->	registers them, locks itself in
  *				<--	READY, or FAILED and why
- *	RELAY, /dev/null	-->	lets go of its standard error
- *				<--	LOG
  *	STOP			-->	drains, ends
  *
  * One message is one packet of a SOCK_SEQPACKET socket: a head, a body whose
@@ -35,11 +33,9 @@ enum msg_type {
 	MSG_START = 1,
 	MSG_DEVICE,
 	MSG_SERVE,
-	MSG_RELAY,
 	MSG_STOP,
 	MSG_READY,
 	MSG_FAILED,
-	MSG_LOG,
 };
 
 enum msg_from {
@@ -58,7 +54,6 @@ struct msg_head {
 struct msg_start {
 	uint32_t	domid;
 	uint32_t	pvh;		/* no INTx, nobody at port 0xcf8 */
-	uint32_t	journal;	/* log lines with <4> */
 	uint32_t	topics;		/* of the log */
 	uint32_t	sandbox;	/* or all rights are kept */
 	uint32_t	uid;		/* in the sandbox */
@@ -68,9 +63,9 @@ struct msg_stop {
 	uint32_t	gone;		/* the guest exists no more */
 };
 
-/* FAILED, LOG. */
+/* FAILED. */
 struct msg_text {
-	int32_t		code;		/* a negative errno; enum log_level */
+	int32_t		code;		/* a negative errno */
 	char		text[MSG_TEXT_LEN];	/* with a zero */
 };
 

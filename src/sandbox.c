@@ -23,9 +23,8 @@
  * call is made for what, so the table follows what has been seen with strace
  * and read in their sources:
  *
- *	glibc	fstat() is newfstatat(fd, "", AT_EMPTY_PATH); dup2() is dup3()
- *		where there is no such call; clocks are system calls where
- *		dom0's cannot be read in user space
+ *	glibc	fstat() is newfstatat(fd, "", AT_EMPTY_PATH); clocks are
+ *		system calls where dom0's cannot be read in user space
  *	libxen	MMAPBATCH is what MMAPBATCH_V2 falls back to
  */
 #include <assert.h>
@@ -114,9 +113,6 @@ static const struct {
 	{ SCMP_SYS(mprotect), 2, PROT_EXEC, 0 },
 	/* a descriptor, and no path */
 	{ SCMP_SYS(newfstatat), 3, ~0u, AT_EMPTY_PATH },
-	/* RELAY */
-	{ SCMP_SYS(dup2), 1, ~0u, STDERR_FILENO },
-	{ SCMP_SYS(dup3), 1, ~0u, STDERR_FILENO },
 	/* libevent */
 	{ SCMP_SYS(fcntl), 1, ~0u, F_GETFL },
 	{ SCMP_SYS(fcntl), 1, ~0u, F_GETFD },

@@ -2,10 +2,11 @@
 /*
  * supervisor.c: see the header.  The other end is worker.c.
  *
- * Two descriptors tell of a worker: its socket, and a pidfd, which alone says
- * that it is gone.  It is reaped then, and nothing of it is left but what it
- * has registered with Xen: a guest that touches a device of a worker that has
- * crashed waits, as it would for a disk that does not answer.
+ * Three descriptors tell of a worker: its socket, on which it has nothing to
+ * say any more once it was ready; a pipe with its log lines; and a pidfd, which
+ * alone says that it is gone.  It is reaped then, and nothing of it is left but
+ * what it has registered with Xen: a guest that touches a device of a worker
+ * that has crashed waits, as it would for a disk that does not answer.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,7 @@
 
 #include "devopen.h"
 #include "log.h"
+#include "logpipe.h"
 #include "loop.h"
 #include "msg.h"
 #include "state.h"
@@ -43,13 +45,13 @@ struct supervisor {
 	struct loop_fd		*pid_watch;
 	struct loop_fd		*sock_watch;
 	struct loop_timer	*patience;
-	struct log_limit	limit;
+	struct logpipe		*log;
 };
 
 /* ---- making the process ---- */
 
 /* In the child: only what is allowed between fork() and execve(). */
-static void worker_exec(int sock)
+static void worker_exec(int sock, int err)
 {
 	static char *const argv[] = {
 		(char *)"xen-virtiod", (char *)WORKER_ARG, NULL
@@ -65,7 +67,7 @@ static void worker_exec(int sock)
 	(void)signal(SIGINT, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 ||
-	    dup2(null, STDOUT_FILENO) < 0)
+	    dup2(null, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
 		_exit(126);
 	/* Over others that close by themselves; it itself stays open. */
 	if (sock == WORKER_FD ? fcntl(sock, F_SETFD, 0) < 0 :
@@ -79,20 +81,29 @@ static void worker_exec(int sock)
 
 static int supervisor_spawn(struct supervisor *s)
 {
+	char who[32];
 	int pair[2];
-	int r = 0;
+	int err, r;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
+	snprintf(who, sizeof(who), "d%u", s->opts.domid);
+	r = logpipe_open(who, s->opts.sandbox, &s->log, &err);
+	if (r < 0)
+		return r;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		r = -errno;
+		close(err);
+		return r;
+	}
 	s->sock = pair[0];
 	s->pid = fork();
 	if (s->pid == 0)
-		worker_exec(pair[1]);
+		worker_exec(pair[1], err);
 	if (s->pid < 0) {
 		r = -errno;
 		s->pid = 0;
 	}
 	close(pair[1]);
+	close(err);
 	if (r < 0)
 		return r;
 	s->pidfd = (int)syscall(SYS_pidfd_open, s->pid, 0);
@@ -145,8 +156,9 @@ static bool supervisor_judge(struct supervisor *s, int status)
 
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && s->stopping)
 		return true;
-	/* It has told why already. */
-	if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_TOLD)
+	/* It has told why already, or should have. */
+	if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_TOLD &&
+	    logpipe_has_error(s->log))
 		return false;
 	status_words(status, text, sizeof(text));
 	log_error("d%u: the worker %s", s->opts.domid, text);
@@ -155,47 +167,21 @@ static bool supervisor_judge(struct supervisor *s, int status)
 
 /* ---- listening ---- */
 
-static void supervisor_log(struct supervisor *s, const struct msg_text *line)
-{
-	enum log_level level = line->code == LOG_L_ERROR ||
-			       line->code == LOG_L_WARN ||
-			       line->code == LOG_L_DEBUG ?
-			       (enum log_level)line->code : LOG_L_INFO;
-	char who[32];
-
-	snprintf(who, sizeof(who), "d%u", s->opts.domid);
-	if (level == LOG_L_DEBUG ? !log_topics : !log_limit_ok(&s->limit, who))
-		return;
-	log_line(level, "%s", line->text);
-}
-
-/* Return: 0, -EAGAIN: no more; another errno: it is not to be talked to. */
-static int supervisor_take(struct supervisor *s)
-{
-	struct msg msg;
-	int r;
-
-	r = msg_recv(s->sock, MSG_FROM_WORKER, false, &msg);
-	if (r < 0)
-		return r;
-	if (msg.head.type != MSG_LOG)
-		return -EPROTO;
-	supervisor_log(s, &msg.text);
-	return 0;
-}
-
 static void supervisor_on_sock(void *arg)
 {
 	struct supervisor *s = arg;
-	int r = supervisor_take(s);
+	struct msg msg;
+	int r = msg_recv(s->sock, MSG_FROM_WORKER, false, &msg);
 
-	if (r == 0 || r == -EAGAIN)
+	if (r == -EAGAIN)
 		return;
 	loop_fd_pause(s->sock_watch);
 	if (r == -EPIPE) {		/* it is about to end */
 		loop_timer_set(s->patience, STOP_GONE_MS);
 		return;
 	}
+	if (r == 0)			/* it was asked nothing */
+		r = -EPROTO;
 	log_error("d%u: the worker does not keep to what is agreed (%s): killing it",
 		  s->opts.domid, strerror(-r));
 	supervisor_kill(s);
@@ -207,13 +193,12 @@ static void supervisor_on_end(void *arg)
 	bool clean;
 	int status;
 
-	while (supervisor_take(s) == 0)
-		;			/* its last words */
 	if (!supervisor_reap(s, 0, &status))
 		return;
 	loop_fd_pause(s->pid_watch);
 	loop_fd_pause(s->sock_watch);
 	loop_timer_stop(s->patience);
+	logpipe_drain(s->log);		/* its last words */
 	clean = supervisor_judge(s, status);
 	s->opts.ended(s->opts.arg, clean);
 }
@@ -301,7 +286,6 @@ static int supervisor_start(struct supervisor *s, char *why, size_t why_len)
 	struct msg_start start = {
 		.domid		= s->opts.domid,
 		.pvh		= s->opts.pvh,
-		.journal	= log_is_journal(),
 		.topics		= log_topics,
 		.sandbox	= s->opts.sandbox,
 		.uid		= s->opts.uid,
@@ -319,7 +303,10 @@ static int supervisor_start(struct supervisor *s, char *why, size_t why_len)
 	/* One that did not listen to the end may have said why. */
 	if (r == 0 || r == -EPIPE)
 		r = supervisor_await(s, why, why_len);
-	return r < 0 && !*why ? supervisor_explain(s, r, why, why_len) : r;
+	if (r < 0 && !*why)
+		r = supervisor_explain(s, r, why, why_len);
+	logpipe_drain(s->log);		/* before what we say */
+	return r;
 }
 
 static int supervisor_listen(struct supervisor *s, char *why, size_t why_len)
@@ -331,6 +318,8 @@ static int supervisor_listen(struct supervisor *s, char *why, size_t why_len)
 	if (!r)
 		r = loop_fd_add(s->loop, s->pidfd, supervisor_on_end, s,
 				&s->pid_watch);
+	if (!r)
+		r = logpipe_watch(s->log, s->loop);
 	if (!r)
 		r = loop_timer_add(s->loop, supervisor_on_patience, s,
 				   &s->patience);
@@ -375,18 +364,6 @@ void supervisor_stop(struct supervisor *s, bool gone)
 	loop_timer_set(s->patience, gone ? STOP_GONE_MS : STOP_MS);
 }
 
-int supervisor_relay(struct supervisor *s)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int r;
-
-	if (null < 0)
-		return -errno;
-	r = msg_send(s->sock, MSG_RELAY, NULL, &null, 1, false);
-	close(null);
-	return r;
-}
-
 void supervisor_close(struct supervisor *s)
 {
 	const struct msg_stop stop = { 0 };
@@ -404,6 +381,9 @@ void supervisor_close(struct supervisor *s)
 		if (s->pid && s->pidfd >= 0)
 			(void)supervisor_reap(s, KILLED_MS, &status);
 	}
+	if (s->log)
+		logpipe_drain(s->log);
+	logpipe_close(s->log);
 	if (s->sock >= 0)
 		close(s->sock);
 	if (s->pidfd >= 0)

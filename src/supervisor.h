@@ -48,12 +48,6 @@ int supervisor_open(struct loop *loop, const struct supervisor_opts *opts,
  */
 void supervisor_stop(struct supervisor *s, bool gone);
 
-/*
- * Its log lines come to us from now on, and its standard error is no longer
- * ours: we have gone to the background.  Return: 0 or a negative errno.
- */
-int supervisor_relay(struct supervisor *s);
-
 /* A worker that lives is stopped first, and waited for.  NULL is fine. */
 void supervisor_close(struct supervisor *s);
 

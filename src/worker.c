@@ -110,7 +110,6 @@ static int worker_start(struct worker *w, struct msg *msg)
 		return -EPROTO;
 	}
 	w->start = msg->start;
-	log_init("xen-virtiod", w->start.journal);
 	log_topics = w->start.topics;
 	r = state_adopt(msg->fds[0], &w->state);
 	if (r < 0)
@@ -209,23 +208,6 @@ static int worker_serve(struct worker *w)
 
 /* ---- what it is told ---- */
 
-static void worker_say(enum log_level level, const char *text)
-{
-	struct msg_text line = { .code = (int32_t)level };
-
-	snprintf(line.text, sizeof(line.text), "%s", text);
-	/* Rather lost than that a guest waits for the log. */
-	(void)msg_send(WORKER_FD, MSG_LOG, &line, NULL, 0, false);
-}
-
-static int worker_relay(struct msg *msg)
-{
-	log_use_sink(worker_say);
-	(void)dup2(msg->fds[0], STDERR_FILENO);	/* as open as it was */
-	close(msg->fds[0]);
-	return 0;
-}
-
 static int worker_obey(struct worker *w, struct msg *msg)
 {
 	switch (msg->head.type) {
@@ -235,8 +217,6 @@ static int worker_obey(struct worker *w, struct msg *msg)
 		return worker_take(w, msg);
 	case MSG_SERVE:
 		return worker_serve(w);
-	case MSG_RELAY:
-		return worker_relay(msg);
 	case MSG_STOP:
 		worker_stop(w, msg->stop.gone);
 		return 0;
@@ -275,10 +255,7 @@ static void worker_on_sock(void *arg)
 	if (r == -EAGAIN)
 		return;
 	if (r == -EPIPE) {
-		if (!w->deadline)
-			log_warn("d%u: the supervisor is gone: stopping",
-				 w->start.domid);
-		loop_fd_pause(w->sock);
+		loop_fd_pause(w->sock);	/* nobody is left to tell, either */
 		worker_stop(w, false);
 		return;
 	}
@@ -325,6 +302,7 @@ int worker_main(void)
 	int r;
 
 	(void)prctl(PR_SET_NAME, "xen-virtiod");	/* not "exe" */
+	log_init("xen-virtiod", true);	/* as logpipe.c reads it */
 	r = worker_open(&w);
 	if (r < 0)
 		worker_fail(&w, r);

@@ -176,50 +176,70 @@ static void test_supervisor_killed(void **state)
 	toy_kill(p, SIGKILL);
 	assert_int_equal(toy_exit(p, TOY_MS), 128 + SIGKILL);
 	assert_int_equal(toy_exit(w, TOY_MS), 0);
-	assert_in_log(p, "the supervisor is gone: stopping");
 	assert_int_equal(toy_servers(t), 0);
 	assert_int_equal(t->xen.hyp->leaked_maps, 0);
 	assert_no_fault(t);
 }
 
-/* The worker's end of the socket, in our hands. */
-static int steal_socket(void)
+/* A descriptor of the worker's, in our hands. */
+static int steal(int its_fd)
 {
-	return (int)syscall(SYS_pidfd_getfd, w->pidfd, 3, 0);
+	int fd = (int)syscall(SYS_pidfd_getfd, w->pidfd, its_fd, 0);
+
+	if (fd < 0)
+		skip();
+	return fd;
 }
 
-/* A worker that was taken over has the supervisor's ear, and no more. */
-static void test_worker_lies(void **state)
+/*
+ * What a worker that was taken over writes to its standard error is neither
+ * a line of ours nor of another guest's, and there is an end to it.
+ */
+static void test_worker_forges(void **state)
 {
-	struct {
-		struct msg_head	head;
-		struct msg_text	text;
-	} line = {
-		{ MSG_MAGIC, MSG_VERSION, MSG_LOG, sizeof(struct msg_text), 0 },
-		{ 3, "all is well\nxen-virtiod: forged" },
-	};
+	static const char text[] = "<0>xen-virtiod: d0 vblk0: forged\x1b[2J\n"
+				   "<6>xen-virtiod: again\n";
 	const char *at;
+	char own[64], c;
 	int i, n = 0, fd;
 
 	(void)state;
 	need_root();
-	start();
-	fd = steal_socket();
-	if (fd < 0)
-		skip();
+	p = toy_spawn(t, NULL, "--sandbox=on", "--domain", "toy", "--device",
+		      spec, NULL);
+	assert_int_equal(toy_ready(p, TOY_MS), 0);
+	w = path_worker(t, p);
+	b = path_disk(t, SLOT, &(struct toyblk_conf){ 0 });
+	fd = steal(STDERR_FILENO);
+	assert_int_equal(read(fd, &c, 1), -1);		/* it is no terminal */
 	for (i = 0; i < 1000; i++)
-		assert_int_equal(send(fd, &line, sizeof(line), 0),
-				 sizeof(line));
-	wait_until(t, strstr(toy_log(p), "all is well\\x0axen-virtiod:"));
+		if (write(fd, text, strlen(text)) < 0)
+			assert_int_equal(errno, EAGAIN);
+	wait_until(t, strstr(toy_log(p), "again"));
 	path_exercise(b, 0, 0, 65536, 2);
-	for (at = toy_log(p); (at = strstr(at, "all is well")); at++)
-		n++;
-	assert_in_range(n, 1, 20);		/* the rest is left out */
 	assert_lives(p);
-	line.head.type = MSG_READY;		/* was said already */
-	line.head.bytes = 0;
-	assert_int_equal(send(fd, &line, sizeof(line.head), 0),
-			 sizeof(line.head));
+	path_stop(t, p);
+	close(fd);
+	snprintf(own, sizeof(own), "xen-virtiod: d%u", t->dom->domid);
+	for (at = toy_log(p); *at; at = strchr(at, '\n') + 1, n++)
+		assert_memory_equal(at, own, strlen(own));
+	assert_in_range(n, 1, 120);
+	assert_in_log(p, " worker: xen-virtiod: d0 vblk0: forged\\x1b[2J\n");
+}
+
+/* It has the supervisor's ear until it is ready, and no longer. */
+static void test_worker_talks(void **state)
+{
+	const struct msg_head ready = {
+		MSG_MAGIC, MSG_VERSION, MSG_READY, 0, 0
+	};
+	int fd;
+
+	(void)state;
+	need_root();
+	start();
+	fd = steal(3);
+	assert_int_equal(send(fd, &ready, sizeof(ready), 0), sizeof(ready));
 	assert_int_equal(toy_exit(p, TOY_MS), 1);
 	close(fd);
 	assert_in_log(p, "the worker does not keep to what is agreed");
@@ -264,7 +284,7 @@ static void test_background(void **state)
 	w = path_worker(t, p);
 	b = path_disk(t, SLOT, &(struct toyblk_conf){ 0 });
 	path_exercise(b, 0, 0, 65536, 1);
-	assert_string_equal(proc_link(w->pid, "fd/2"), "/dev/null");
+	assert_memory_equal(proc_link(w->pid, "fd/2"), "pipe:", 5);
 	path_stop(t, p);
 }
 
@@ -278,7 +298,8 @@ int main(void)
 		WORKER_TEST(test_worker_killed),
 		WORKER_TEST(test_worker_hangs),
 		WORKER_TEST(test_supervisor_killed),
-		WORKER_TEST(test_worker_lies),
+		WORKER_TEST(test_worker_forges),
+		WORKER_TEST(test_worker_talks),
 		WORKER_TEST(test_by_hand),
 		WORKER_TEST(test_background),
 	};

@@ -265,39 +265,6 @@ static void test_limit(void **state)
 	assert_string_equal(unit_capture_end(&cap), "");
 }
 
-static enum log_level sunk_level;
-static char sunk[1024];
-
-static void sink(enum log_level level, const char *text)
-{
-	sunk_level = level;
-	assert_true(strlen(text) < sizeof(sunk));
-	strcpy(sunk, text);
-}
-
-/* Nothing but the text, ready to be shown, and of every length. */
-static void test_sink(void **state)
-{
-	static char text[2000];
-	size_t len;
-
-	(void)state;
-	log_init("xvd", true);
-	assert_true(log_is_journal());
-	log_use_sink(sink);
-	unit_capture_start(&cap, STDERR_FILENO);
-	log_warn("d%u: '%s'", 7, "a\nb");
-	assert_int_equal(sunk_level, LOG_L_WARN);
-	assert_string_equal(sunk, "d7: 'a\\x0ab'");
-	for (len = 1000; len < sizeof(text); len++) {
-		memset(text, 'x', len);
-		log_info("%s", text);
-		assert_int_equal(strlen(sunk), MIN(len, (size_t)1023));
-	}
-	log_use_sink(NULL);
-	assert_string_equal(unit_capture_end(&cap), "");
-}
-
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_plain),
 	cmocka_unit_test(test_journal),
@@ -310,7 +277,6 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_topics),
 	cmocka_unit_test(test_debug),
 	cmocka_unit_test(test_limit),
-	cmocka_unit_test(test_sink),
 };
 
 UNIT_MAIN(tests)

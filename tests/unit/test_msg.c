@@ -41,7 +41,7 @@ static unsigned int count_fds(void)
 
 static void test_start(void **state)
 {
-	const struct msg_start start = { 7, 1, 0, 0x55, 1, 1000 };
+	const struct msg_start start = { 7, 1, 0x55, 1, 1000 };
 	struct msg msg;
 	int fd = open("/dev/null", O_RDONLY);
 
@@ -118,11 +118,11 @@ static void test_text(void **state)
 	assert_string_equal(msg.text.text, "no room");
 	/* the last byte is the zero's */
 	memset(text.text, 'x', sizeof(text.text));
-	assert_int_equal(msg_send(pair[1], MSG_LOG, &text, NULL, 0, true), 0);
+	assert_int_equal(msg_send(pair[1], MSG_FAILED, &text, NULL, 0, true), 0);
 	assert_int_equal(msg_recv(pair[0], MSG_FROM_WORKER, true, &msg),
 			 -EBADMSG);
 	text.text[sizeof(text.text) - 1] = '\0';
-	assert_int_equal(msg_send(pair[1], MSG_LOG, &text, NULL, 0, true), 0);
+	assert_int_equal(msg_send(pair[1], MSG_FAILED, &text, NULL, 0, true), 0);
 	assert_int_equal(msg_recv(pair[0], MSG_FROM_WORKER, true, &msg), 0);
 }
 
@@ -174,12 +174,12 @@ static void test_send_to_nobody(void **state)
 /* Who does not listen stops nobody. */
 static void test_full(void **state)
 {
-	struct msg_text text = { 6, "again" };
+	struct msg_text text = { -EIO, "again" };
 	int i, r = 0;
 
 	(void)state;
 	for (i = 0; i < 100000 && !r; i++)
-		r = msg_send(pair[1], MSG_LOG, &text, NULL, 0, false);
+		r = msg_send(pair[1], MSG_FAILED, &text, NULL, 0, false);
 	assert_int_equal(r, -EAGAIN);
 }
 
@@ -250,11 +250,9 @@ static void test_lengths(void **state)
 		{ MSG_START, MSG_FROM_SUPERVISOR, START_LEN, 1 },
 		{ MSG_DEVICE, MSG_FROM_SUPERVISOR, DEVICE_LEN, 1 },
 		{ MSG_SERVE, MSG_FROM_SUPERVISOR, 0, 0 },
-		{ MSG_RELAY, MSG_FROM_SUPERVISOR, 0, 1 },
 		{ MSG_STOP, MSG_FROM_SUPERVISOR, sizeof(struct msg_stop), 0 },
 		{ MSG_READY, MSG_FROM_WORKER, 0, 0 },
 		{ MSG_FAILED, MSG_FROM_WORKER, sizeof(struct msg_text), 0 },
-		{ MSG_LOG, MSG_FROM_WORKER, sizeof(struct msg_text), 0 },
 	};
 	struct raw raw;
 	size_t i, len;
@@ -303,7 +301,7 @@ static void test_heads(void **state)
 		else if (i == 0 || i >= MSG_READY)
 			assert_int_equal(try(MSG_FROM_SUPERVISOR, &raw, HEAD,
 					     0), -EPROTO);
-		if (i < MSG_READY || i > MSG_LOG)
+		if (i < MSG_READY || i > MSG_FAILED)
 			assert_int_equal(try(MSG_FROM_WORKER, &raw, HEAD, 0),
 					 -EPROTO);
 	}
