@@ -168,6 +168,20 @@ static int filter_load(void)
 
 /* ---- the rest ---- */
 
+/* A kernel without them has them in common; the filter remains. */
+static int namespaces(void)
+{
+	static const int which[] = {
+		CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS,
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(which); i++)
+		if (unshare(which[i]) < 0 && errno != EINVAL)
+			return -errno;
+	return 0;
+}
+
 static int empty_root(void)
 {
 	static const char *const where[] = { "/run", "/tmp" };
@@ -270,8 +284,9 @@ static int enter_as_root(uint32_t uid, char *why, size_t why_len)
 {
 	int r;
 
-	/* A kernel without them has them in common; the filter remains. */
-	(void)unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS);
+	r = namespaces();
+	if (r < 0)
+		return refuse(r, "namespaces of its own", why, why_len);
 	r = empty_root();
 	if (r < 0)
 		return refuse(r, "an empty root", why, why_len);

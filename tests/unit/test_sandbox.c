@@ -11,6 +11,7 @@
 #include <linux/sockios.h>
 #include <pthread.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -276,6 +277,58 @@ static void test_refused(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* unshare() of now on fails with @err. */
+static int fail_unshare(unsigned int err)
+{
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+	int r;
+
+	if (!ctx)
+		return -ENOMEM;
+	r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(err), SCMP_SYS(unshare), 0);
+	if (!r)
+		r = seccomp_load(ctx);
+	seccomp_release(ctx);
+	return r;
+}
+
+/* Without namespaces where there are some to be had: no sandbox. */
+static void test_namespaces(void **state)
+{
+	static const struct {
+		unsigned int	err;
+		int		want;
+		const char	*why;
+	} t[] = {
+		{ ENOSPC, -ENOSPC, "the worker's sandbox: namespaces of its own: No space left on device; --sandbox=off does without" },
+		{ EPERM, -EPERM, "the worker's sandbox: namespaces of its own: Operation not permitted; --sandbox=off does without" },
+		{ EINVAL, 0, "" },	/* the kernel has none */
+	};
+	char why[512] = "";
+	bool whole;
+	int status;
+	size_t i;
+	pid_t pid;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
+		(void)fflush(NULL);
+		pid = fork();
+		if (pid == 0) {
+			if (fail_unshare(t[i].err) < 0 ||
+			    sandbox_enter(UID, &whole, why, sizeof(why)) !=
+			    t[i].want || strcmp(why, t[i].why) != 0)
+				_exit(1);
+			_exit(0);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (status)
+			fail_msg("%zu: status %#x", i, status);
+	}
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -290,6 +343,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_forbidden),
 	cmocka_unit_test(test_threads),
 	cmocka_unit_test(test_refused),
+	cmocka_unit_test(test_namespaces),
 };
 
 int main(void)
