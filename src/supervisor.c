@@ -191,7 +191,7 @@ static void supervisor_on_end(void *arg)
 {
 	struct supervisor *s = arg;
 	bool clean;
-	int status;
+	int status = 0;
 
 	if (!supervisor_reap(s, 0, &status))
 		return;
@@ -245,7 +245,7 @@ static int supervisor_explain(struct supervisor *s, int err, char *why,
 			      size_t why_len)
 {
 	char text[256];
-	int status;
+	int status = 0;
 
 	if (err == -EPIPE && supervisor_reap(s, KILLED_MS, &status)) {
 		status_words(status, text, sizeof(text));
