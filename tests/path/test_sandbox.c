@@ -11,7 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../lib/netlab.h"
 #include "path.h"
+#include "util.h"
 
 static struct toy *t;
 static struct toyblk *b;
@@ -221,6 +223,44 @@ static void test_limits(void **state)
 	path_stop(t, p);
 }
 
+/*
+ * dom0's netlink tells more than a worker has to know to whoever asks; where
+ * it is, nobody can.  The other socket is the supervisor's.
+ */
+static void test_netlink(void **state)
+{
+	char path[64], target[256];
+	unsigned int n = 0;
+	struct dirent *e;
+	ssize_t len;
+	DIR *d;
+
+	(void)state;
+	need_root();
+	if (netlab_enter() || netlab_bridge("br0"))
+		skip();
+	p = toy_spawn(t, NULL, "--sandbox=on", "--domain", "toy", "--device",
+		      "net,bridge=br0,script=no", NULL);
+	assert_int_equal(toy_ready(p, TOY_MS), 0);
+	w = path_worker(t, p);
+	snprintf(path, sizeof(path), "/proc/%d/fd", w->pid);
+	d = opendir(path);
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		len = readlinkat(dirfd(d), e->d_name, target,
+				 sizeof(target) - 1);
+		if (len < 0 || strncmp(target, "socket:", 7) != 0 ||
+		    atoi(e->d_name) == 3)
+			continue;
+		assert_in_range(atoi(e->d_name), LISTEN_ONLY_FD, 1023);
+		n++;
+	}
+	closedir(d);
+	assert_int_equal(n, 1);
+	path_stop(t, p);
+	assert_int_equal(netlab_del("br0"), 0);
+}
+
 /* Every descriptor that it has left is one of those that it needs. */
 static void test_descriptors(void **state)
 {
@@ -315,6 +355,7 @@ int main(void)
 		SANDBOX_TEST(test_uid_base),
 		SANDBOX_TEST(test_off),
 		SANDBOX_TEST(test_destroyed),
+		SANDBOX_TEST(test_netlink),	/* the last: it stays there */
 	};
 	const gid_t group = 4;
 

@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -34,13 +35,13 @@
 
 #define UID	(SANDBOX_UID_BASE + 7)
 
-static int devnull;
+static int devnull, deaf;
 static int pair[2];
+static char why[512];
 
 /* Return: status of a child that enters the sandbox and calls @fn. */
 static int child(int (*fn)(void))
 {
-	char why[512] = "";
 	bool root = geteuid() == 0, whole;
 	int status;
 	pid_t pid;
@@ -91,6 +92,7 @@ static int do_everything(void)
 	r |= nanosleep(&ts, NULL) < 0;
 	r |= write(pair[1], "a", 1) != 1;
 	r |= recv(pair[0], &set, 1, 0) != 1;
+	r |= read(deaf, &set, 1) != 0;
 	r |= fstat(devnull, &st) < 0;
 	sigemptyset(&set);
 	r |= sigprocmask(SIG_SETMASK, &set, NULL) < 0;
@@ -181,6 +183,9 @@ FORBIDDEN(do_map_resource, ioctl(devnull, IOCTL_PRIVCMD_MMAP_RESOURCE, NULL))
 FORBIDDEN(do_bind, ioctl(devnull, IOCTL_EVTCHN_BIND_INTERDOMAIN, NULL))
 FORBIDDEN(do_type, ioctl(STDERR_FILENO, TIOCSTI, "x"))
 FORBIDDEN(do_set_iff, ioctl(devnull, TUNSETIFF, NULL))
+FORBIDDEN(do_write, write(deaf, "x", 1))
+FORBIDDEN(do_writev, writev(deaf, &(struct iovec){ why, 1 }, 1))
+FORBIDDEN(do_sendmsg, sendmsg(deaf, &(struct msghdr){ 0 }, 0))
 
 static void test_forbidden(void **state)
 {
@@ -202,6 +207,8 @@ static void test_forbidden(void **state)
 		{ "hypercall", do_hypercall },
 		{ "map_resource", do_map_resource }, { "bind", do_bind },
 		{ "TIOCSTI", do_type }, { "TUNSETIFF", do_set_iff },
+		{ "write", do_write }, { "writev", do_writev },
+		{ "sendmsg", do_sendmsg },
 	};
 	size_t i;
 	int status;
@@ -227,7 +234,6 @@ static void __attribute__((noreturn)) do_thread(void)
 
 static void test_threads(void **state)
 {
-	char why[512] = "";
 	pthread_t thread;
 	bool whole;
 	int status;
@@ -256,7 +262,6 @@ static void test_threads(void **state)
 static void test_refused(void **state)
 {
 	struct rlimit none = { 0, 0 };
-	char why[512] = "";
 	bool whole;
 	int status;
 	pid_t pid;
@@ -304,7 +309,6 @@ static void test_namespaces(void **state)
 		{ EPERM, -EPERM, "the worker's sandbox: namespaces of its own: Operation not permitted; --sandbox=off does without" },
 		{ EINVAL, 0, "" },	/* the kernel has none */
 	};
-	char why[512] = "";
 	bool whole;
 	int status;
 	size_t i;
@@ -333,7 +337,8 @@ static int setup(void **state)
 {
 	(void)state;
 	devnull = open("/dev/null", O_RDWR | O_CLOEXEC);
-	return devnull < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+	deaf = fcntl(devnull, F_DUPFD_CLOEXEC, LISTEN_ONLY_FD);
+	return deaf < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
 }
 
 static const struct CMUnitTest tests[] = {

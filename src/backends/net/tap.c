@@ -37,6 +37,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <net/if.h>
 #include <stdlib.h>
@@ -220,10 +221,17 @@ static int tap_open_netlink(struct tap *tap)
 		.nl_groups	= RTMGRP_LINK,
 	};
 
-	tap->netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC |
-			      SOCK_NONBLOCK, NETLINK_ROUTE);
-	if (tap->netlink < 0)
+	int fd, r;
+
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
+		    NETLINK_ROUTE);
+	if (fd < 0)
 		return -errno;
+	tap->netlink = fcntl(fd, F_DUPFD_CLOEXEC, LISTEN_ONLY_FD);
+	r = -errno;
+	close(fd);
+	if (tap->netlink < 0)
+		return r;
 	if (bind(tap->netlink, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return -errno;
 	return loop_fd_add(tap->loop, tap->netlink, tap_on_netlink, tap,
