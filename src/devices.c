@@ -262,6 +262,14 @@ void device_give_up(struct device *dev)
 		vdev_give_up(dev->vdev);
 }
 
+uint64_t device_file_bytes(const struct device *dev)
+{
+	const struct blk_info *info = &dev->desc.blk.info;
+
+	return dev->desc.kind == DEVSPEC_BLK && !info->readonly ? info->bytes :
+								  0;
+}
+
 bool device_shares_slot(const struct device *a, const struct device *b)
 {
 	return a != b && a->desc.devfn >> 3 == b->desc.devfn >> 3;

@@ -53,6 +53,9 @@ bool device_is_idle(const struct device *dev);
 /* Forgets what cannot be answered while the guest forbids DMA. */
 void device_give_up(struct device *dev);
 
+/* How much of a file it may write to, from the beginning; 0: there is none. */
+uint64_t device_file_bytes(const struct device *dev);
+
 /* Are these two functions of the same slot? */
 bool device_shares_slot(const struct device *a, const struct device *b);
 

@@ -211,12 +211,14 @@ static int empty_root(void)
 	return r;
 }
 
-static int limits(void)
+static int limits(uint64_t file_bytes)
 {
-	static const struct {
+	const struct {
 		int	what;
 		rlim_t	most;
 	} t[] = {
+		/* An image does not grow over dom0's file system. */
+		{ RLIMIT_FSIZE, file_bytes },
 		{ RLIMIT_CORE, 0 },	/* it would hold guest memory */
 		{ RLIMIT_NOFILE, 1024 },
 		{ RLIMIT_MSGQUEUE, 0 },
@@ -283,7 +285,8 @@ int sandbox_prepare(char *why, size_t why_len)
 	return 0;
 }
 
-static int enter_as_root(uint32_t uid, char *why, size_t why_len)
+static int enter_as_root(uint32_t uid, uint64_t file_bytes, char *why,
+			 size_t why_len)
 {
 	int r;
 
@@ -293,7 +296,7 @@ static int enter_as_root(uint32_t uid, char *why, size_t why_len)
 	r = empty_root();
 	if (r < 0)
 		return refuse(r, "an empty root", why, why_len);
-	r = limits();
+	r = limits(file_bytes);
 	if (r < 0)
 		return refuse(r, "limits", why, why_len);
 	r = become(uid);
@@ -302,17 +305,18 @@ static int enter_as_root(uint32_t uid, char *why, size_t why_len)
 	return 0;
 }
 
-int sandbox_enter(uint32_t uid, bool *ret_whole, char *why, size_t why_len)
+int sandbox_enter(uint32_t uid, uint64_t file_bytes, bool *ret_whole,
+		  char *why, size_t why_len)
 {
 	bool root = geteuid() == 0;
 	int r;
 
 	if (root) {
-		r = enter_as_root(uid, why, why_len);
+		r = enter_as_root(uid, file_bytes, why, why_len);
 		if (r < 0)
 			return r;
 	} else {
-		r = limits();
+		r = limits(file_bytes);
 		if (r < 0)
 			return refuse(r, "limits", why, why_len);
 	}

@@ -26,9 +26,11 @@
 int sandbox_prepare(char *why, size_t why_len);
 
 /*
- * @uid: user and group to become.  Return: 0 and in @ret_whole whether it is
+ * @uid: user and group to become.  @file_bytes: as long as a file may get that
+ * is written to.  Return: 0 and in @ret_whole whether it is
  * all of the above; or a negative errno and in @why a line for the operator.
  */
-int sandbox_enter(uint32_t uid, bool *ret_whole, char *why, size_t why_len);
+int sandbox_enter(uint32_t uid, uint64_t file_bytes, bool *ret_whole,
+		  char *why, size_t why_len);
 
 #endif

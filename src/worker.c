@@ -176,7 +176,9 @@ static int worker_attach(struct worker *w)
 /* Nothing is opened from here on, and nothing of the guest's was seen yet. */
 static int worker_lock_in(struct worker *w)
 {
+	uint64_t bytes, file_bytes = 0;
 	bool whole = false;
+	size_t i;
 	int r;
 
 	if (!w->start.sandbox) {
@@ -184,7 +186,13 @@ static int worker_lock_in(struct worker *w)
 			 w->start.domid);
 		return 0;
 	}
-	r = sandbox_enter(w->start.uid, &whole, w->why, sizeof(w->why));
+	for (i = 0; i < w->ndevices; i++) {
+		bytes = device_file_bytes(w->devices[i]);
+		if (bytes > file_bytes)
+			file_bytes = bytes;
+	}
+	r = sandbox_enter(w->start.uid, file_bytes, &whole, w->why,
+			  sizeof(w->why));
 	if (r == 0 && !whole)
 		log_warn("d%u: not started by root: what serves the guest has this user's files",
 			 w->start.domid);

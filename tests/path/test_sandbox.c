@@ -200,7 +200,7 @@ static void test_namespaces(void **state)
 static void test_limits(void **state)
 {
 	char path[64], line[256];
-	bool core = false, files = false, procs = false;
+	bool core = false, files = false, procs = false, size = false;
 	FILE *f;
 
 	(void)state;
@@ -215,10 +215,13 @@ static void test_limits(void **state)
 				  "                1024 ", 48);
 		procs |= !strncmp(line, "Max processes             256 "
 				  "                 256 ", 48);
+		size |= !strncmp(line, "Max file size             16777216 "
+				 "            16777216 ", 48);
 	}
 	fclose(f);
 	assert_true(core);
 	assert_true(files);
+	assert_true(size);		/* as long as the image */
 	assert_int_equal(procs, geteuid() == 0);
 	path_stop(t, p);
 }

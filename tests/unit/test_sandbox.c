@@ -34,8 +34,9 @@
 #include "util.h"
 
 #define UID	(SANDBOX_UID_BASE + 7)
+#define MB	(1u << 20)
 
-static int devnull, deaf;
+static int devnull, deaf, file;
 static int pair[2];
 static char why[512];
 
@@ -51,7 +52,7 @@ static int child(int (*fn)(void))
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		if (sandbox_prepare(why, sizeof(why)) < 0 ||
-		    sandbox_enter(UID, &whole, why, sizeof(why)) < 0) {
+		    sandbox_enter(UID, MB, &whole, why, sizeof(why)) < 0) {
 			fprintf(stderr, "%s\n", why);
 			_exit(100);
 		}
@@ -146,6 +147,27 @@ static void test_ioctls(void **state)
 }
 
 /* ---- what does not ---- */
+
+/* A file is not made longer than was said. */
+static int do_grow(void)
+{
+	return write(file, "x", 1) != 1;
+}
+
+static void test_file_size(void **state)
+{
+	int status;
+
+	(void)state;
+	file = memfd_create("file", MFD_CLOEXEC);
+	assert_true(file >= 0);
+	assert_int_equal(lseek(file, MB - 1, SEEK_SET), MB - 1);
+	assert_int_equal(child(do_grow), 0);
+	status = child(do_grow);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGXFSZ);
+	close(file);
+}
 
 #define FORBIDDEN(name, expr)						\
 	static int name(void)						\
@@ -249,7 +271,7 @@ static void test_threads(void **state)
 		(void)alarm(5);
 		if (sandbox_prepare(why, sizeof(why)) < 0 ||
 		    pthread_create(&thread, NULL, thread_main, NULL) ||
-		    sandbox_enter(UID, &whole, why, sizeof(why)) < 0)
+		    sandbox_enter(UID, MB, &whole, why, sizeof(why)) < 0)
 			_exit(100);
 		do_thread();
 	}
@@ -273,7 +295,7 @@ static void test_refused(void **state)
 	pid = fork();
 	if (pid == 0) {
 		if (setrlimit(RLIMIT_NOFILE, &none) < 0 ||
-		    sandbox_enter(UID, &whole, why, sizeof(why)) != -EMFILE ||
+		    sandbox_enter(UID, MB, &whole, why, sizeof(why)) != -EMFILE ||
 		    strcmp(why, "the worker's sandbox: an empty root: Too many open files; --sandbox=off does without"))
 			_exit(1);
 		_exit(0);
@@ -322,7 +344,7 @@ static void test_namespaces(void **state)
 		pid = fork();
 		if (pid == 0) {
 			if (fail_unshare(t[i].err) < 0 ||
-			    sandbox_enter(UID, &whole, why, sizeof(why)) !=
+			    sandbox_enter(UID, MB, &whole, why, sizeof(why)) !=
 			    t[i].want || strcmp(why, t[i].why) != 0)
 				_exit(1);
 			_exit(0);
@@ -346,6 +368,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_abort),
 	cmocka_unit_test(test_ioctls),
 	cmocka_unit_test(test_forbidden),
+	cmocka_unit_test(test_file_size),
 	cmocka_unit_test(test_threads),
 	cmocka_unit_test(test_refused),
 	cmocka_unit_test(test_namespaces),
