@@ -37,7 +37,7 @@ INSTR    := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
             -DXVD_SAN
 endif
 ifneq ($(COV),)
-INSTR    := --coverage
+INSTR    := --coverage -DXVD_COV
 endif
 ifneq ($(FUZZ),)
 INSTR    := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all

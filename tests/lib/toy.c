@@ -412,8 +412,9 @@ static struct toy_proc *toy_proc_new(struct toy *t)
 }
 
 /*
- * Sanitizers look for leaks in /proc, which the worker's sandbox has none of.
- * So their builds do without it; whoever tests the sandbox says so.
+ * Sanitizers look for leaks in /proc, and gcov writes files at the end, which
+ * the worker's sandbox has none of.  So these builds do without it; whoever
+ * tests the sandbox says so.
  */
 static void toy_argv(const char *const argv[], const char *ret[64])
 {
@@ -421,7 +422,7 @@ static void toy_argv(const char *const argv[], const char *ret[64])
 	int n = 0, i = 0;
 
 	ret[n++] = argv[i++];
-#if defined(XVD_SAN)
+#if defined(XVD_SAN) || defined(XVD_COV)
 	if (strcmp(ret[0], prog ? prog : "./xen-virtiod") == 0 && argv[1] &&
 	    strncmp(argv[1], "--sandbox", 9) != 0 &&
 	    strcmp(argv[1], "--worker") != 0)
