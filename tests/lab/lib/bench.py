@@ -178,12 +178,14 @@ def ping(play, guest, count):
     return r.stdout.decode()
 
 
-def rss(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as f:
-        for line in f:
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1])
-    return 0
+def resident(pid):
+    """Of a daemon's two processes; what they share is counted once."""
+    found = 0
+    for one in runner.family(pid):
+        with open(f"/proc/{one}/smaps_rollup", encoding="ascii") as f:
+            found += sum(int(line.split()[1]) for line in f
+                         if line.startswith("Pss:"))
+    return found
 
 
 # --- what it says in the end --------------------------------------------------
@@ -302,7 +304,7 @@ def main():
                         found.setdefault((device, name), []).append(got)
                         host.tell("say", text=f"round {n + 1} of {rounds}: "
                                   f"{name}, {device}: {show(got, unit)}")
-        memory = rss(play.domains["none"].daemon.p.pid)
+        memory = resident(play.domains["none"].daemon.p.pid)
         host.tell("table", text=table(halves, found, memory, rounds))
     except runner.Failed as e:
         host.tell("say", text=f"{e}: {e.output[-1000:]}")

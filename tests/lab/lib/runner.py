@@ -96,6 +96,27 @@ class Loop:
         return True
 
 
+def tasks(pid):
+    """The folders of a process's threads."""
+    try:
+        return [f"/proc/{pid}/task/{t}"
+                for t in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return []                       # gone
+
+
+def family(pid):
+    """A process and its children: a daemon is two."""
+    pids = [pid]
+    for task in tasks(pid):
+        try:
+            with open(f"{task}/children", encoding="ascii") as f:
+                pids += [int(child) for child in f.read().split()]
+        except OSError:
+            pass
+    return pids
+
+
 class Process:
     """A program in dom0, its output in a file."""
 
@@ -125,10 +146,9 @@ class Process:
         """What the kernel knows about a process that hangs."""
         text = ""
         for name in ("wchan", "stack", "syscall"):
-            for task in os.listdir(f"/proc/{self.p.pid}/task"):
+            for task in (t for pid in family(self.p.pid) for t in tasks(pid)):
                 try:
-                    with open(f"/proc/{self.p.pid}/task/{task}/{name}",
-                              encoding="ascii") as f:
+                    with open(f"{task}/{name}", encoding="ascii") as f:
                         text += f"{task} {name}: {f.read()}\n"
                 except OSError:
                     pass

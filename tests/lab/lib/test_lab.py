@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -275,6 +276,19 @@ class Bench(unittest.TestCase):
         self.assertIn("reached  ping, times netback: 2.00", text)
         self.assertIn("MISSED   resident memory with one card", text)
         self.assertNotIn("randread", text)
+
+    def test_memory_of_both(self):
+        alone = bench.resident(os.getpid())
+        with subprocess.Popen([sys.executable, "-c",
+                               "x = bytes(range(256)) * 400000; input()"],
+                              stdin=subprocess.PIPE) as child:
+            self.assertEqual([os.getpid(), child.pid],
+                             runner.family(os.getpid()))
+            until = time.monotonic() + 20
+            while bench.resident(os.getpid()) < alone + 90000:
+                self.assertLess(time.monotonic(), until)
+            child.communicate(b"\n")
+        self.assertEqual([], runner.tasks(child.pid))
 
 
 class Wire(unittest.TestCase):
