@@ -20,7 +20,8 @@
 #include "loop.h"
 
 #define LINE_BYTES	2048
-#define PIPE_BYTES	65536		/* what a pipe has room for */
+#define READ_BYTES	16384
+#define PIPE_BYTES	(1u << 20)	/* as much as anybody may have */
 #define BURST_LINES	100		/* seven devices come up at once */
 
 struct logpipe {
@@ -106,7 +107,7 @@ static void logpipe_take(struct logpipe *lp, const char *buf, size_t len)
 /* Return: how many bytes that were; 0: no more, or none now. */
 static size_t logpipe_read(struct logpipe *lp, bool *ret_end)
 {
-	char buf[LINE_BYTES];
+	char buf[READ_BYTES];
 	ssize_t n;
 
 	do {
@@ -144,6 +145,7 @@ int logpipe_open(const char *who, bool limited, struct logpipe **ret,
 		free(lp);
 		return r;
 	}
+	(void)fcntl(fd[0], F_SETPIPE_SZ, PIPE_BYTES);	/* or 64 KiB */
 	snprintf(lp->who, sizeof(lp->who), "%s", who);
 	lp->limited = limited;
 	lp->limit.burst = BURST_LINES;

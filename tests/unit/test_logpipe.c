@@ -173,6 +173,23 @@ static void test_limit(void **state)
 	assert_in_range(lines[1], 100, 110);
 }
 
+/* Debugging comes in bursts, and is of no use with holes in it. */
+static void test_room(void **state)
+{
+	static char line[1000];
+	int i;
+
+	(void)state;
+	open_pipe(false);
+	memset(line, 'x', sizeof(line));
+	line[sizeof(line) - 1] = '\n';
+	for (i = 0; i < 500; i++)
+		assert_int_equal(write(far, line, sizeof(line)), sizeof(line));
+	say("<3>d7: the last\n", 16);
+	assert_true(logpipe_has_error(lp));
+	(void)close_pipe();
+}
+
 /* Its writer never waits, and has nothing to read. */
 static void test_far_end(void **state)
 {
@@ -209,6 +226,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_endless),
 	cmocka_unit_test(test_watched),
 	cmocka_unit_test(test_limit),
+	cmocka_unit_test(test_room),
 	cmocka_unit_test(test_far_end),
 	cmocka_unit_test(test_error),
 };
