@@ -30,8 +30,8 @@
 #include "worker.h"
 
 #define START_MS	60000	/* until it is ready */
-#define STOP_MS		15000u	/* more than it gives its disks */
-#define STOP_GONE_MS	1500u
+#define STOP_MS		15000	/* more than it gives its disks */
+#define STOP_GONE_MS	1500
 #define KILLED_MS	5000	/* a process that is killed goes, unless it */
 				/* hangs in the kernel */
 
@@ -41,6 +41,7 @@ struct supervisor {
 	pid_t			pid;		/* 0: none, or reaped */
 	int			pidfd;
 	int			sock;
+	bool			ready;
 	bool			stopping;
 	struct loop_fd		*pid_watch;
 	struct loop_fd		*sock_watch;
@@ -342,6 +343,7 @@ int supervisor_open(struct loop *loop, const struct supervisor_opts *opts,
 	s->opts = *opts;
 	s->pidfd = s->sock = -1;
 	r = supervisor_start(s, why, why_len);
+	s->ready = r == 0;
 	if (!r)
 		r = supervisor_listen(s, why, why_len);
 	if (r < 0) {
@@ -367,7 +369,7 @@ void supervisor_stop(struct supervisor *s, bool gone)
 void supervisor_close(struct supervisor *s)
 {
 	const struct msg_stop stop = { 0 };
-	int status;
+	int status, ms;
 
 	if (!s)
 		return;
@@ -376,10 +378,14 @@ void supervisor_close(struct supervisor *s)
 	loop_fd_del(s->sock_watch);
 	if (s->pid) {
 		(void)msg_send(s->sock, MSG_STOP, &stop, NULL, 0, false);
-		if (s->pidfd < 0 || !supervisor_reap(s, STOP_MS, &status))
+		/* One that has served nobody has nothing to finish. */
+		ms = s->ready ? STOP_MS : STOP_GONE_MS;
+		if (s->pidfd < 0 || !supervisor_reap(s, ms, &status))
 			supervisor_kill(s);
 		if (s->pid && s->pidfd >= 0)
 			(void)supervisor_reap(s, KILLED_MS, &status);
+		else if (s->pid)
+			(void)waitpid(s->pid, &status, 0);
 	}
 	if (s->log)
 		logpipe_drain(s->log);

@@ -91,6 +91,8 @@ static int play(const char *part)
 		text.code = !strcmp(part, "fails-well") ? 0 : -ENOSPC;
 		log_text("<4>d7: before that\n");
 		say(MSG_FAILED, &text);
+		if (!strcmp(part, "fails-and-hangs"))
+			hang();
 		return WORKER_EXIT_TOLD;
 	}
 	if (!strcmp(part, "early")) {
@@ -217,6 +219,21 @@ static void test_no_start(void **state)
 	}
 }
 
+/* Who has served nobody has nothing to finish. */
+static void test_no_start_no_end(void **state)
+{
+	uint64_t begin = loop_now_ms();
+	struct supervisor *s;
+	char why[256];
+
+	(void)state;
+	unit_capture_start(&cap, STDERR_FILENO);
+	assert_int_equal(start("fails-and-hangs", &s, why), -ENOSPC);
+	(void)unit_capture_end(&cap);
+	assert_string_equal(why, "no room");
+	assert_in_range(loop_now_ms() - begin, 500, 5000);
+}
+
 #define KILLED	"<3>d7: the worker was ended by signal 9 (Killed)\n"
 #define HANGS	"<3>d7: the worker does not end: killing it\n"
 
@@ -295,6 +312,7 @@ static void test_closed(void **state)
 
 static const struct CMUnitTest tests[] = {
 	SV_TEST(test_no_start),
+	SV_TEST(test_no_start_no_end),
 	SV_TEST(test_ends),
 	SV_TEST(test_breaks_the_rules),
 	SV_TEST(test_deaf),
