@@ -26,6 +26,11 @@
 	__typeof__(b) min_b = (b);			\
 	min_a < min_b ? min_a : min_b; })
 
+#define MAX(a, b) ({					\
+	__typeof__(a) max_a = (a);			\
+	__typeof__(b) max_b = (b);			\
+	max_a > max_b ? max_a : max_b; })
+
 #define ALIGN_UP(x, a)		(((x) + (a) - 1) & ~((__typeof__(x))(a) - 1))
 #define ALIGN_DOWN(x, a)	((x) & ~((__typeof__(x))(a) - 1))
 
