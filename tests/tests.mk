@@ -4,7 +4,8 @@ include tests/lib/xen/build.mk
 
 # Unit tests link what they call and nothing else: everything but main.c is in
 # archives.  Above the seams of include/ fakes answer instead of src/ioreq;
-# the tests of src/ioreq itself (test_ioreq_*, fuzz_ioreq) get a fake Xen.
+# the tests of src/ioreq itself (test_ioreq_*, fuzz_ioreq) get a fake Xen, and
+# those of a throttle make the time themselves.
 UNIT     := $(patsubst %.c,$B/%,$(wildcard tests/unit/test_*.c))
 TEST_C   := -iquote src -iquote src/virtio -iquote src/ioreq -iquote src/backends/blk -iquote tests/lib
 TEST_A   := $B/wiring.a $(LIBS) $B/base.a
@@ -12,7 +13,8 @@ TEST_L    = -Wl,--start-group $(TEST_A) -Wl,--end-group $(PKG_L) -lpthread
 fake      = $(wildcard $(patsubst %.o,%.c,tests/lib/$(if $(findstring _ioreq,$(1)),fake_xen.o,fake_seams.o)))
 fake_o    = $(patsubst %.c,$B/%.o,$(call fake,$(1)))
 fake_wrap := -Wl,--wrap=calloc,--wrap=mmap
-fake_l    = $(if $(findstring _ioreq,$(1)),$(fake_wrap))
+clock_wrap := -Wl,--wrap=loop_now_ns,--wrap=loop_timer_add,--wrap=loop_timer_set
+fake_l    = $(if $(findstring _ioreq,$(1)),$(fake_wrap))$(if $(findstring _throttle,$(1)),$(clock_wrap))
 
 $B/tests/%.o: OUR_C += $(TEST_C)
 $B/wiring.a: $(filter-out $B/src/main.o,$(WIRING))
