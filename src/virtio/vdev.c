@@ -279,6 +279,8 @@ void vdev_set_dma(struct vdev *vdev, bool on)
 void vdev_drain(struct vdev *vdev)
 {
 	vdev->draining = true;
+	if (vdev->ops->drain)
+		vdev->ops->drain(vdev);
 }
 
 bool vdev_is_idle(const struct vdev *vdev)

@@ -66,6 +66,12 @@ struct vdev_ops {
 	 */
 	void (*drop)(struct vdev *vdev, struct vq *vq);
 
+	/*
+	 * Optional: nothing new is popped any more.  Go on at once with what
+	 * waits inside the device for anything but memory and the driver.
+	 */
+	void (*drain)(struct vdev *vdev);
+
 	/* Optional: a device reset is complete. */
 	void (*reset)(struct vdev *vdev);
 };

@@ -13,9 +13,10 @@
  * piece; vblk_done() either goes on with the next piece or answers.
  *
  *	pop -> vblk_start -> vblk_next -> backend -> vblk_done -> push
- *			       |   ^		       |
- *			     wait  +---- more pieces --+---> hold
+ *		  |	^      |   ^		       |
+ *		  limit-+    wait  +---- more pieces --+---> hold
  *
+ * "limit": the disk may be no faster, see vblk_throttle.h.
  * "wait": no memory for DMA right now, tried again when a request ends.
  * "hold": the guest switched bus mastering off meanwhile; answered when it
  * is on again, or never if we have to go before (vdev_give_up()).
@@ -36,6 +37,7 @@
 #include "loop.h"
 #include "trace.h"
 #include "util.h"
+#include "vblk_throttle.h"
 #include "virtio_blk.h"
 
 #define VBLK_SECTOR		512u
@@ -59,6 +61,7 @@ struct vblk_req {
 	bool			mapped;
 	struct dma_cursor	cur;
 	struct dma_op		dma;
+	struct vblk_turn	turn;		/* while limits are waited for */
 	struct vq_chain		chain;
 };
 
@@ -85,6 +88,7 @@ struct vblk {
 	struct vblk_list	waiting;
 	struct vblk_list	held;
 	bool			starved;	/* a queue wants requests */
+	struct vblk_throttle	*throttle;	/* NULL: no limits */
 	struct loop_work	kick_work;	/* pieces for the backend */
 	struct guest_waiter	room;		/* another device made some */
 };
@@ -239,6 +243,8 @@ static int vblk_next_range(struct vblk_req *req)
 	req->be.offset = sector * VBLK_SECTOR;
 	req->be.bytes = bytes;
 	req->be.iovcnt = 0;
+	if (req->blk->throttle)
+		vblk_throttle_use(req->blk->throttle, true, bytes);
 	vblk_submit(req);
 	return 0;
 }
@@ -246,6 +252,11 @@ static int vblk_next_range(struct vblk_req *req)
 static uint8_t vblk_status(int err)
 {
 	return err == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
+}
+
+static bool vblk_is_data(const struct vblk_req *req)
+{
+	return req->type == VIRTIO_BLK_T_IN || req->type == VIRTIO_BLK_T_OUT;
 }
 
 /* Submits what comes next, or answers. */
@@ -258,7 +269,7 @@ static void vblk_next(struct vblk_req *req)
 		vblk_finish(req, VIRTIO_BLK_S_OK);
 		return;
 	}
-	if (req->type == VIRTIO_BLK_T_IN || req->type == VIRTIO_BLK_T_OUT)
+	if (vblk_is_data(req))
 		r = vblk_next_data(req);
 	else
 		r = vblk_next_range(req);
@@ -289,6 +300,45 @@ static void vblk_retry(struct vblk *b)
 static void vblk_room_fn(struct loop_work *work)
 {
 	vblk_retry(container_of(work, struct vblk, room.work));
+}
+
+/* A request's turn has come, whatever became of its queue meanwhile. */
+static void vblk_go(struct vblk_turn *turn)
+{
+	struct vblk_req *req = container_of(turn, struct vblk_req, turn);
+	struct vblk *b = req->blk;
+
+	if (req->vq->dead) {
+		vblk_fail(req, VIRTIO_BLK_S_IOERR);
+		return;
+	}
+	if (vblk_is_data(req))		/* ranges are counted one by one */
+		vblk_throttle_use(b->throttle, turn->write, req->left);
+	if (b->vdev.dma_ok && TAILQ_EMPTY(&b->waiting))
+		vblk_next(req);
+	else
+		TAILQ_INSERT_TAIL(&b->waiting, req, link);
+}
+
+/* A request was found to be good.  Begins, now or in its turn. */
+static void vblk_begin(struct vblk_req *req)
+{
+	struct vblk *b = req->blk;
+
+	if (!b->throttle) {
+		vblk_next(req);
+		return;
+	}
+	req->turn.write = req->type != VIRTIO_BLK_T_IN;
+	(void)vblk_throttle_add(b->throttle, req->vq->index, &req->turn);
+}
+
+static void vblk_drain(struct vdev *vdev)
+{
+	struct vblk *b = vblk_of(vdev);
+
+	if (b->throttle)
+		vblk_throttle_lift(b->throttle);
 }
 
 /* The backend has answered, and the guest may be told. */
@@ -374,7 +424,7 @@ static void vblk_start_read(struct vblk_req *req, uint64_t sector)
 	last->len--;		/* a segment of none is not counted above */
 	req->offset = sector * VBLK_SECTOR;
 	req->left = bytes;
-	vblk_next(req);
+	vblk_begin(req);
 }
 
 static void vblk_start_write(struct vblk_req *req, uint64_t sector,
@@ -388,7 +438,7 @@ static void vblk_start_write(struct vblk_req *req, uint64_t sector,
 	}
 	req->offset = sector * VBLK_SECTOR;
 	req->left = bytes;
-	vblk_next(req);
+	vblk_begin(req);
 }
 
 static void vblk_start_ranges(struct vblk_req *req, unsigned int feature,
@@ -406,7 +456,7 @@ static void vblk_start_ranges(struct vblk_req *req, unsigned int feature,
 		return;
 	}
 	req->left = bytes;
-	vblk_next(req);
+	vblk_begin(req);
 }
 
 /* A chain was popped: look at its header, once, and begin. */
@@ -545,10 +595,21 @@ static void vblk_drop_list(struct vblk_list *list, struct vq *vq)
 	TAILQ_CONCAT(list, &keep, link);
 }
 
+static void vblk_drop_turns(struct vblk *b, struct vq *vq)
+{
+	struct vblk_turn *turn;
+
+	while ((turn = vblk_throttle_take(b->throttle, vq->index)))
+		vblk_fail(container_of(turn, struct vblk_req, turn),
+			  VIRTIO_BLK_S_IOERR);
+}
+
 static void vblk_drop(struct vdev *vdev, struct vq *vq)
 {
 	struct vblk *b = vblk_of(vdev);
 
+	if (b->throttle)
+		vblk_drop_turns(b, vq);
 	vblk_drop_list(&b->waiting, vq);
 	vblk_drop_list(&b->held, vq);
 }
@@ -597,6 +658,7 @@ static const struct vdev_ops vblk_ops = {
 	.start		= vblk_started,
 	.run		= vblk_run,
 	.drop		= vblk_drop,
+	.drain		= vblk_drain,
 	.reset		= vblk_reset,
 };
 
@@ -658,11 +720,17 @@ static int vblk_alloc(struct vblk *b, const struct vdev_env *env,
 		      const struct vblk_opts *opts)
 {
 	const struct blk_info *info = &b->be->info;
+	int r = 0;
 
 	b->nreqs = vblk_depth(opts);
 	b->reqs = calloc(b->nreqs, sizeof(*b->reqs));
 	if (!b->reqs)
 		return -ENOMEM;
+	if (opts->limits)
+		r = vblk_throttle_open(env->loop, opts->limits, opts->queues,
+				       vblk_go, &b->throttle);
+	if (r < 0)
+		return r;
 	return dma_open(env->gm, info->cache == BLK_CACHE_NONE,
 			info->block_size, &b->dma);
 }
@@ -715,6 +783,7 @@ void vblk_close(struct vdev *vdev)
 	vdev_fini(vdev);
 	loop_defer_cancel(&b->kick_work);
 	guest_mem_wait_cancel(vdev->gm, &b->room);
+	vblk_throttle_close(b->throttle);
 	b->be->ops->close(b->be);
 	dma_close(b->dma);
 	free(b->reqs);

@@ -7,12 +7,14 @@
 
 #include <stdint.h>
 #include "blk_backend.h"
+#include "blk_limits.h"
 #include "vdev.h"
 
 struct vblk_opts {
 	const char	*serial;	/* at most 20 bytes are told; or NULL */
 	unsigned int	queues;		/* 1 to STATE_MAX_QUEUES */
 	uint16_t	queue_size;	/* power of two, 2 to STATE_MAX_RING */
+	const struct blk_limits *limits; /* or NULL */
 };
 
 /* The most requests that a device with these options lends its backend. */

@@ -1979,6 +1979,296 @@ static void test_give_up(void **state)
 	}
 }
 
+/* ---- limits ---- */
+
+/* The first one goes, and pays for longer than any test takes. */
+static const struct blk_limits hardly_any = {
+	.bps[BLK_LIMIT_ALL].rate = 1,
+};
+
+static void world_open_limited(struct world *w, const struct blk_info *info,
+			       const struct blk_limits *limits)
+{
+	const struct vblk_opts opts = {
+		.queues		= 2,
+		.queue_size	= RING_SIZE,
+		.limits		= limits,
+	};
+
+	world_make(w, info, &opts);
+	world_start(w, RIG_INDIRECT | RIG_RING_RESET | F(FLUSH) | F(DISCARD) |
+		       F(WRITE_ZEROES));
+}
+
+static unsigned int in_flight(const struct world *w)
+{
+	return w->vdev->vq[0].st->inflight_count +
+	       w->vdev->vq[1].st->inflight_count;
+}
+
+/* As many as may be in flight, of which the first has been answered. */
+static void world_throttle(struct world *w, struct request *ret_other)
+{
+	struct request first;
+
+	first = post(w, VIRTIO_BLK_T_OUT, 0, 4096);
+	(void)post(w, VIRTIO_BLK_T_OUT, 8, 4096);
+	(void)post(w, VIRTIO_BLK_T_IN, 0, 512);
+	*ret_other = post_on(w, 1, VIRTIO_BLK_T_IN, 0, 512);
+	run(w);
+	assert_int_equal(w->disk.count, 1);
+	assert_int_equal(in_flight(w), 3);
+	assert_answer(w, 0, &first, VIRTIO_BLK_S_OK, 1);
+	assert_no_answer(w, 0);
+	assert_no_answer(w, 1);
+}
+
+/* Whatever moves no data is not held up. */
+static void test_limit(void **state)
+{
+	struct request r, other;
+	struct world w;
+
+	(void)state;
+	world_open_limited(&w, &plain, &hardly_any);
+	world_throttle(&w, &other);
+	r = post(&w, VIRTIO_BLK_T_FLUSH, 0, 0);
+	run(&w);
+	assert_answer(&w, 0, &r, VIRTIO_BLK_S_OK, 1);
+	r = post(&w, VIRTIO_BLK_T_GET_ID, 0, 20);
+	run(&w);
+	assert_answer(&w, 0, &r, VIRTIO_BLK_S_OK, 21);
+	r = post(&w, VIRTIO_BLK_T_IN, DISK / 512, 512);	/* not good at all */
+	run(&w);
+	assert_answer(&w, 0, &r, VIRTIO_BLK_S_IOERR, 1);
+	assert_int_equal(in_flight(&w), 3);
+	rig_status_set(&w.rig, 0);
+	world_close(&w);
+}
+
+/* They go in the end, in order, and the loop is not held up meanwhile. */
+static void test_limit_in_time(void **state)
+{
+	static const struct blk_limits limits = {
+		.iops[BLK_LIMIT_ALL].rate = 50,
+	};
+	struct request r[12];
+	uint64_t began = loop_now_ms();
+	unsigned int i;
+	struct world w;
+
+	(void)state;
+	world_open_limited(&w, &plain, &limits);
+	for (i = 0; i < ARRAY_SIZE(r); i++)
+		r[i] = post(&w, VIRTIO_BLK_T_IN, 8 * i, 4096);
+	run(&w);
+	assert_in_range(w.disk.count, 5, ARRAY_SIZE(r) - 1);
+	while (w.disk.count < ARRAY_SIZE(r)) {
+		usleep(1000);
+		fake_turn(w.rig.loop);
+	}
+	rig_run(&w.rig);
+	assert_in_range(loop_now_ms() - began, 120, 5000);
+	for (i = 0; i < ARRAY_SIZE(r); i++)
+		assert_answer(&w, 0, &r[i], VIRTIO_BLK_S_OK, 4097);
+	world_close(&w);
+}
+
+/* A range is an operation, and its bytes count; one that is bad does not. */
+static void test_limit_ranges(void **state)
+{
+	struct request r;
+	struct world w;
+
+	(void)state;
+	world_open_limited(&w, &plain, &hardly_any);
+	r = chain(&w, 0, VIRTIO_BLK_T_DISCARD, 0, 0, 16);
+	memset(fake_ptr(&w.rig.gm, r.data, 16), 0, 16);
+	ring_post(&w.ring[0], r.head);		/* of nothing */
+	run(&w);
+	assert_answer(&w, 0, &r, VIRTIO_BLK_S_IOERR, 1);
+	r = chain(&w, 0, VIRTIO_BLK_T_WRITE_ZEROES, 0, 0, 32);
+	memset(fake_ptr(&w.rig.gm, r.data, 32), 0, 32);
+	fake_put32(&w.rig.gm, r.data + 8, 8);
+	fake_put32(&w.rig.gm, r.data + 24, 8);
+	ring_post(&w.ring[0], r.head);
+	run(&w);
+	assert_answer(&w, 0, &r, VIRTIO_BLK_S_OK, 1);
+	assert_int_equal(w.disk.count, 2);	/* not cut in two */
+	(void)post(&w, VIRTIO_BLK_T_IN, 0, 512);
+	(void)post(&w, VIRTIO_BLK_T_DISCARD, 0, 16);
+	run(&w);
+	assert_int_equal(in_flight(&w), 2);
+	assert_int_equal(w.disk.count, 2);
+	rig_status_set(&w.rig, 0);
+	world_close(&w);
+}
+
+/* Dropped at once; what was used stays used. */
+static void test_limit_reset(void **state)
+{
+	struct request other;
+	struct world w;
+
+	(void)state;
+	world_open_limited(&w, &plain, &hardly_any);
+	world_throttle(&w, &other);
+	rig_status_set(&w.rig, 0);
+	assert_int_equal(rig_status(&w.rig), 0);
+	rig_run(&w.rig);
+	assert_let_go(&w);
+	w.desc[0] = w.desc[1] = 0;
+	w.buffer = BUFFERS;
+	fake_mem_fill(&w.rig.gm);
+	world_start(&w, 0);
+	(void)post(&w, VIRTIO_BLK_T_IN, 0, 512);
+	run(&w);
+	assert_int_equal(in_flight(&w), 1);
+	assert_int_equal(w.disk.count, 1);
+	rig_status_set(&w.rig, 0);
+	world_close(&w);
+}
+
+static void test_limit_queue_reset(void **state)
+{
+	struct request other;
+	struct world w;
+
+	(void)state;
+	world_open_limited(&w, &plain, &hardly_any);
+	world_throttle(&w, &other);
+	rig_reg_set(&w.rig, VIRTIO_PCI_COMMON_Q_SELECT, 0);
+	rig_reg_set(&w.rig, VIRTIO_PCI_COMMON_Q_RESET, 1);
+	assert_int_equal(rig_reg(&w.rig, VIRTIO_PCI_COMMON_Q_RESET), 0);
+	assert_int_equal(in_flight(&w), 1);
+	vdev_drain(w.vdev);
+	rig_run(&w.rig);
+	assert_answer(&w, 1, &other, VIRTIO_BLK_S_OK, 513);
+	assert_int_equal(w.disk.count, 2);
+	world_close(&w);
+}
+
+/* For the end of the process, nobody waits. */
+static void test_limit_drain(void **state)
+{
+	struct request other;
+	struct world w;
+
+	(void)state;
+	world_open_limited(&w, &plain, &hardly_any);
+	world_throttle(&w, &other);
+	w.disk.later = true;
+	vdev_drain(w.vdev);
+	rig_run(&w.rig);
+	assert_int_equal(w.disk.lent, 3);
+	assert_false(vdev_is_idle(w.vdev));
+	finish(&w, 0);
+	assert_true(vdev_is_idle(w.vdev));
+	assert_int_equal(ring_used_idx(&w.ring[0]), 3);
+	assert_answer(&w, 1, &other, VIRTIO_BLK_S_OK, 513);
+	world_close(&w);
+}
+
+/* The turn of a queue that is broken comes: nothing is done or told. */
+static void test_limit_broken(void **state)
+{
+	struct request other;
+	struct world w;
+
+	(void)state;
+	world_open_limited(&w, &plain, &hardly_any);
+	world_throttle(&w, &other);
+	ring_post(&w.ring[1], 0xffff);
+	run(&w);
+	assert_broken(&w);
+	vdev_drain(w.vdev);
+	rig_run(&w.rig);
+	assert_true(vdev_is_idle(w.vdev));
+	assert_int_equal(w.disk.count, 1);
+	assert_no_answer(&w, 0);
+	assert_no_answer(&w, 1);
+	assert_int_equal(status_of(&w, &other), UNTOUCHED);
+	world_close(&w);
+}
+
+/* The turn comes while bus mastering is off: when it is on again. */
+static void test_limit_no_master(void **state)
+{
+	struct request other;
+	struct world w;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		world_open_limited(&w, &plain, &hardly_any);
+		world_throttle(&w, &other);
+		rig_command(&w.rig, PCI_COMMAND_MEMORY);
+		vdev_drain(w.vdev);
+		rig_run(&w.rig);
+		assert_int_equal(w.disk.count, 1);
+		assert_int_equal(in_flight(&w), 3);
+		if (i) {
+			vdev_give_up(w.vdev);
+		} else {
+			rig_command(&w.rig, RIG_COMMAND);
+			rig_run(&w.rig);
+			assert_int_equal(w.disk.count, 4);
+			assert_answer(&w, 1, &other, VIRTIO_BLK_S_OK, 513);
+		}
+		assert_true(vdev_is_idle(w.vdev));
+		rig_run(&w.rig);
+		assert_no_answer(&w, 1);
+		world_close(&w);
+	}
+}
+
+/* Bus mastering is off, and it is not yet anybody's turn. */
+static void test_limit_give_up(void **state)
+{
+	struct request other;
+	struct world w;
+
+	(void)state;
+	world_open_limited(&w, &plain, &hardly_any);
+	world_throttle(&w, &other);
+	rig_command(&w.rig, PCI_COMMAND_MEMORY);
+	vdev_give_up(w.vdev);
+	assert_true(vdev_is_idle(w.vdev));
+	rig_run(&w.rig);
+	assert_no_answer(&w, 0);
+	assert_int_equal(status_of(&w, &other), UNTOUCHED);
+	world_close(&w);
+}
+
+/* One in front waits for memory: who comes behind it stays there. */
+static void test_limit_behind_waiting(void **state)
+{
+	struct request big, small;
+	struct world w;
+
+	(void)state;
+	world_open_limited(&w, &plain, &hardly_any);
+	w.disk.later = true;
+	(void)post(&w, VIRTIO_BLK_T_IN, 0, 4096);
+	big = post(&w, VIRTIO_BLK_T_IN, 0, 4096);
+	small = post(&w, VIRTIO_BLK_T_IN, 8, 0);	/* needs none */
+	run(&w);
+	assert_int_equal(w.disk.lent, 1);
+	w.rig.gm.max_holds = 1;
+	vdev_drain(w.vdev);
+	rig_run(&w.rig);
+	assert_int_equal(w.disk.lent, 1);
+	assert_no_answer(&w, 0);
+	fake_disk_complete(&w.disk, 0, 0);
+	rig_run(&w.rig);
+	w.ring[0].used_idx++;
+	assert_int_equal(status_of(&w, &small), VIRTIO_BLK_S_OK);
+	assert_answer(&w, 0, &small, VIRTIO_BLK_S_OK, 1);
+	finish(&w, 0);
+	assert_answer(&w, 0, &big, VIRTIO_BLK_S_OK, 4097);
+	world_close(&w);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_config),
 	cmocka_unit_test(test_depth),
@@ -2030,6 +2320,16 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_drain),
 	cmocka_unit_test(test_drain_held),
 	cmocka_unit_test(test_give_up),
+	cmocka_unit_test(test_limit),
+	cmocka_unit_test(test_limit_in_time),
+	cmocka_unit_test(test_limit_ranges),
+	cmocka_unit_test(test_limit_reset),
+	cmocka_unit_test(test_limit_queue_reset),
+	cmocka_unit_test(test_limit_drain),
+	cmocka_unit_test(test_limit_broken),
+	cmocka_unit_test(test_limit_no_master),
+	cmocka_unit_test(test_limit_give_up),
+	cmocka_unit_test(test_limit_behind_waiting),
 };
 
 UNIT_MAIN(tests)
