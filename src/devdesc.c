@@ -22,6 +22,22 @@ static bool is_ring_size(uint32_t size)
 	return size >= 2 && size <= STATE_MAX_RING && !(size & (size - 1));
 }
 
+static bool limits_check(const struct blk_limit *limits, uint32_t burst_s)
+{
+	const struct blk_limit *l;
+	unsigned int i;
+
+	for (i = 0; i < BLK_LIMIT_WAYS; i++) {
+		l = &limits[i];
+		if (l->rate > BLK_LIMIT_MAX || l->max > BLK_LIMIT_MAX ||
+		    (l->max && (!l->rate || l->max < l->rate || !burst_s)) ||
+		    (i != BLK_LIMIT_ALL && l->rate &&
+		     limits[BLK_LIMIT_ALL].rate))
+			return false;
+	}
+	return burst_s <= BLK_LIMIT_BURST_MAX_S;
+}
+
 static bool blk_check(const struct devdesc_blk *blk, unsigned int nfds)
 {
 	return is_string(blk->engine, sizeof(blk->engine)) &&
@@ -32,6 +48,8 @@ static bool blk_check(const struct devdesc_blk *blk, unsigned int nfds)
 	       blk->info.bytes >= blk->info.block_size &&
 	       blk->info.bytes % blk->info.block_size == 0 &&
 	       blk->info.cache <= BLK_CACHE_WRITETHROUGH &&
+	       limits_check(blk->limits.iops, blk->limits.burst_s) &&
+	       limits_check(blk->limits.bps, blk->limits.burst_s) &&
 	       nfds == (strcmp(blk->engine, "null") == 0 ? 0 : 1);
 }
 

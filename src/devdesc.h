@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 #include "blk_backend.h"
+#include "blk_limits.h"
 #include "devspec.h"
 #include "net_backend.h"
 
@@ -22,6 +23,7 @@ struct devdesc_blk {
 	uint32_t	queues;
 	uint32_t	queue_size;
 	struct blk_info	info;
+	struct blk_limits limits;
 };
 
 struct devdesc_net {

@@ -57,6 +57,16 @@ static const struct blk_backend_ops *blk_backend_find(const char *name)
 	return NULL;
 }
 
+static bool blk_is_limited(const struct blk_limits *limits)
+{
+	unsigned int i;
+
+	for (i = 0; i < BLK_LIMIT_WAYS; i++)
+		if (limits->iops[i].rate || limits->bps[i].rate)
+			return true;
+	return false;
+}
+
 static int blk_make(struct device *dev, const struct vdev_env *env, char *why,
 		    size_t why_len)
 {
@@ -66,6 +76,8 @@ static int blk_make(struct device *dev, const struct vdev_env *env, char *why,
 		.serial		= *desc->serial ? desc->serial : NULL,
 		.queues		= desc->queues,
 		.queue_size	= (uint16_t)desc->queue_size,
+		.limits		= blk_is_limited(&desc->limits) ?
+				  &desc->limits : NULL,
 	};
 	struct blk_backend *be;
 	int fd = dev->nfds ? dev->fds[0] : -1;

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "blk_backend.h"
+#include "blk_limits.h"
 #include "net_backend.h"
 
 #define DEVSPEC_FIRST_SLOT	0x18	/* slots handed out when bdf is */
@@ -38,6 +39,7 @@ struct devspec_blk {
 	uint32_t	block_size;	/* 512, 4096 or 0 = the image's */
 	int		discard;	/* 1 on, 0 off, -1 not given */
 	uint64_t	size;		/* bytes, engine=null only */
+	struct blk_limits limits;
 };
 
 /* Switches for offloads, as given: enum net_offload, received ones << 8. */

@@ -11,6 +11,7 @@
 
 #define SERIAL_BYTES	20	/* VIRTIO_BLK_ID_BYTES */
 #define QUEUES_MAX	16
+#define IOPS_MAX	1000000000u
 
 static const char *parse_path(struct devspec *spec, const char *value)
 {
@@ -93,10 +94,9 @@ static const char *parse_discard(struct devspec *spec, const char *value)
 	return NULL;
 }
 
-static const char *parse_size(struct devspec *spec, const char *value)
+/* A number that may have a suffix.  Return: false if it is none. */
+static bool take_size(const char *value, uint64_t *ret, bool *ret_too_large)
 {
-	static const char usage[] = "use bytes, a multiple of 512, or a number "
-				    "with k, M, G or T, as in 10G";
 	static const char suffixes[] = "kmgt";
 	const char *p, *suffix;
 	int power = 0;
@@ -105,20 +105,77 @@ static const char *parse_size(struct devspec *spec, const char *value)
 	/* Capacities and offsets are signed further down, as off_t. */
 	p = spec_digits(value, INT64_MAX, &v);
 	if (!p)
-		return usage;
+		return false;
 	if (*p != '\0') {
 		suffix = strchr(suffixes, tolower((unsigned char)*p));
 		if (!suffix || p[1] != '\0')
-			return usage;
+			return false;
 		power = (int)(suffix - suffixes) + 1;
 	}
-	while (power-- > 0)
-		if (__builtin_mul_overflow(v, 1024, &v) || v > INT64_MAX)
-			return "use less than 8388608T";
+	*ret_too_large = false;
+	while (power-- > 0 && !*ret_too_large)
+		*ret_too_large = __builtin_mul_overflow(v, 1024, &v) ||
+				 v > INT64_MAX;
+	*ret = v;
+	return true;
+}
+
+static const char *parse_size(struct devspec *spec, const char *value)
+{
+	static const char usage[] = "use bytes, a multiple of 512, or a number "
+				    "with k, M, G or T, as in 10G";
+	bool too_large;
+	uint64_t v;
+
+	if (!take_size(value, &v, &too_large))
+		return usage;
+	if (too_large)
+		return "use less than 8388608T";
 	if (v == 0 || v % 512 != 0)
 		return usage;
 	spec->blk.size = v;
 	return NULL;
+}
+
+/* ---- limits ---- */
+
+/* What a key limits: a way (enum blk_limit_way), and these. */
+#define LIMIT_WAY	0x3u
+#define LIMIT_BPS	0x4u
+#define LIMIT_MAX	0x8u
+
+static const char *parse_limit(struct devspec *spec, unsigned int bits,
+			       const char *value)
+{
+	struct blk_limits *limits = &spec->blk.limits;
+	struct blk_limit *limit = bits & LIMIT_BPS ?
+				  &limits->bps[bits & LIMIT_WAY] :
+				  &limits->iops[bits & LIMIT_WAY];
+	bool too_large = false;
+	unsigned int count = 0;
+	uint64_t v;
+
+	if (bits & LIMIT_BPS) {
+		if (!take_size(value, &v, &too_large) || too_large || !v ||
+		    v > BLK_LIMIT_MAX)
+			return "use bytes a second, 1 to 16G, as in 100M";
+	} else {
+		if (!spec_number(value, 1, IOPS_MAX, &count))
+			return "use requests a second, 1 to 1000000000";
+		v = count;
+	}
+	if (bits & LIMIT_MAX)
+		limit->max = v;
+	else
+		limit->rate = v;
+	return NULL;
+}
+
+static const char *parse_burst_length(struct devspec *spec, const char *value)
+{
+	return spec_number(value, 1, BLK_LIMIT_BURST_MAX_S,
+			   &spec->blk.limits.burst_s) ? NULL :
+	       "use seconds, 1 to 86400";
 }
 
 static const struct spec_key blk_keys[] = {
@@ -133,6 +190,21 @@ static const struct spec_key blk_keys[] = {
 	{ "queue-size",	.parse = parse_queue_size },
 	{ "engine",	.parse = parse_engine },
 	{ "size",	.parse = parse_size },
+#define LIMIT(key, what)	{ key, .parse_bits = parse_limit, .bits = what }
+	LIMIT("iops",		BLK_LIMIT_ALL),
+	LIMIT("iops-rd",	BLK_LIMIT_RD),
+	LIMIT("iops-wr",	BLK_LIMIT_WR),
+	LIMIT("iops-max",	BLK_LIMIT_ALL | LIMIT_MAX),
+	LIMIT("iops-rd-max",	BLK_LIMIT_RD | LIMIT_MAX),
+	LIMIT("iops-wr-max",	BLK_LIMIT_WR | LIMIT_MAX),
+	LIMIT("bps",		BLK_LIMIT_ALL | LIMIT_BPS),
+	LIMIT("bps-rd",		BLK_LIMIT_RD | LIMIT_BPS),
+	LIMIT("bps-wr",		BLK_LIMIT_WR | LIMIT_BPS),
+	LIMIT("bps-max",	BLK_LIMIT_ALL | LIMIT_BPS | LIMIT_MAX),
+	LIMIT("bps-rd-max",	BLK_LIMIT_RD | LIMIT_BPS | LIMIT_MAX),
+	LIMIT("bps-wr-max",	BLK_LIMIT_WR | LIMIT_BPS | LIMIT_MAX),
+#undef LIMIT
+	{ "burst-length", .parse = parse_burst_length },
 };
 
 static void spec_blk_init(struct devspec *spec)
@@ -146,9 +218,71 @@ static void spec_blk_init(struct devspec *spec)
 	};
 }
 
+/* One of each pair of limits, with its max. */
+static int check_limit(const struct blk_limit *limit, const char *unit,
+		       const char *way, const struct spec_why *why)
+{
+	unsigned long long max = limit->max, rate = limit->rate;
+
+	if (max && !rate)
+		return spec_refuse(why, "%s%s-max='%llu': a burst goes beyond "
+				   "a limit; use %s%s, too", unit, way, max,
+				   unit, way);
+	if (max && max < rate)
+		return spec_refuse(why, "%s%s-max='%llu': a burst is no slower "
+				   "than %s%s=%llu; use that or more", unit,
+				   way, max, unit, way, rate);
+	return 0;
+}
+
+/* Those of requests, or those of bytes. */
+static int check_ways(const struct blk_limit *limits, const char *unit,
+		      const struct spec_why *why)
+{
+	static const char *const ways[] = {
+		[BLK_LIMIT_ALL]	= "",
+		[BLK_LIMIT_RD]	= "-rd",
+		[BLK_LIMIT_WR]	= "-wr",
+	};
+	unsigned int i;
+	int r = 0;
+
+	for (i = 0; i < ARRAY_SIZE(ways) && !r; i++) {
+		if (i != BLK_LIMIT_ALL && limits[BLK_LIMIT_ALL].rate &&
+		    limits[i].rate)
+			return spec_refuse(why, "%s%s='%llu': %s limits both "
+					   "ways together; use either %s, or "
+					   "%s-rd and %s-wr", unit, ways[i],
+					   (unsigned long long)limits[i].rate,
+					   unit, unit, unit, unit);
+		r = check_limit(&limits[i], unit, ways[i], why);
+	}
+	return r;
+}
+
+static int check_limits(struct blk_limits *limits, const struct spec_why *why)
+{
+	bool bursts = false;
+	unsigned int i;
+	int r;
+
+	r = check_ways(limits->iops, "iops", why);
+	if (!r)
+		r = check_ways(limits->bps, "bps", why);
+	for (i = 0; i < BLK_LIMIT_WAYS; i++)
+		bursts |= limits->iops[i].max || limits->bps[i].max;
+	if (!r && limits->burst_s && !bursts)
+		r = spec_refuse(why, "burst-length='%u': there are no bursts; "
+				"use it with iops-max or bps-max",
+				limits->burst_s);
+	if (!limits->burst_s)
+		limits->burst_s = 1;
+	return r;
+}
+
 static int spec_blk_check(struct devspec *spec, const struct spec_why *why)
 {
-	const struct devspec_blk *blk = &spec->blk;
+	struct devspec_blk *blk = &spec->blk;
 	bool null = strcmp(blk->engine, "null") == 0;
 	struct spec_quoted q;
 
@@ -171,7 +305,7 @@ static int spec_blk_check(struct devspec *spec, const struct spec_why *why)
 				   "block-size=%u",
 				   (unsigned long long)blk->size,
 				   blk->block_size);
-	return 0;
+	return check_limits(&blk->limits, why);
 }
 
 static void spec_blk_fini(struct devspec *spec)

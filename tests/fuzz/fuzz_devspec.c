@@ -27,6 +27,20 @@ static void check_why(const char *why, size_t bytes)
 		assert((unsigned char)why[i] >= ' ' && why[i] != 0x7f);
 }
 
+static void check_limits(const struct blk_limit *limits)
+{
+	unsigned int i;
+
+	for (i = 0; i < BLK_LIMIT_WAYS; i++) {
+		assert(limits[i].rate <= BLK_LIMIT_MAX);
+		assert(limits[i].max <= BLK_LIMIT_MAX);
+		assert(!limits[i].max || (limits[i].rate &&
+					  limits[i].max >= limits[i].rate));
+		assert(i == BLK_LIMIT_ALL || !limits[i].rate ||
+		       !limits[BLK_LIMIT_ALL].rate);
+	}
+}
+
 static void check_blk(const struct devspec_blk *b)
 {
 	int is_null = strcmp(b->engine, "null") == 0;
@@ -45,6 +59,10 @@ static void check_blk(const struct devspec_blk *b)
 	assert(b->discard >= -1 && b->discard <= 1);
 	assert(b->size <= INT64_MAX && b->size % 512 == 0);
 	assert(!b->block_size || b->size % b->block_size == 0);
+	check_limits(b->limits.iops);
+	check_limits(b->limits.bps);
+	assert(b->limits.burst_s >= 1 &&
+	       b->limits.burst_s <= BLK_LIMIT_BURST_MAX_S);
 }
 
 static void check_name(const char *name)

@@ -72,6 +72,43 @@ static void test_blk(void **state)
 	SPOILED(blk, 1, blk.blk.info.cache = BLK_CACHE_WRITETHROUGH + 1);
 }
 
+static void test_limits(void **state)
+{
+	static const struct blk_limit good = { BLK_LIMIT_MAX, BLK_LIMIT_MAX };
+	struct blk_limits *l = &blk.blk.limits;
+	struct blk_limit *set, *one;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 2 * BLK_LIMIT_WAYS; i++) {
+		(void)setup(NULL);
+		set = i % 2 ? l->bps : l->iops;
+		one = &set[i / 2];
+		l->burst_s = BLK_LIMIT_BURST_MAX_S;
+		*one = good;
+		GOOD(blk, 1);
+		l->burst_s++;
+		BAD(blk, 1);
+		l->burst_s = 0;
+		BAD(blk, 1);
+		one->max = 0;
+		GOOD(blk, 1);
+		one->rate++;
+		BAD(blk, 1);
+		*one = good;
+		l->burst_s = 1;
+		one->max++;
+		BAD(blk, 1);
+		one->max -= 2;
+		BAD(blk, 1);
+		one->rate = 0;
+		BAD(blk, 1);
+		*one = good;
+		set[i / 2 ? BLK_LIMIT_ALL : BLK_LIMIT_WR].rate = 1;
+		BAD(blk, 1);
+	}
+}
+
 static void test_net(void **state)
 {
 	(void)state;
@@ -99,6 +136,7 @@ static void test_net(void **state)
 static const struct CMUnitTest tests[] = {
 	DESC_TEST(test_kind),
 	DESC_TEST(test_blk),
+	DESC_TEST(test_limits),
 	DESC_TEST(test_net),
 };
 

@@ -96,6 +96,44 @@ static void test_words(void **state)
 	devspec_fini(&s);
 }
 
+static void test_limits(void **state)
+{
+	const struct blk_limits *l;
+	struct devspec s;
+
+	(void)state;
+	s = parse("blk,path=/x");
+	l = &s.blk.limits;
+	assert_int_equal(l->iops[BLK_LIMIT_ALL].rate, 0);
+	assert_int_equal(l->bps[BLK_LIMIT_WR].max, 0);
+	assert_int_equal(l->burst_s, 1);
+	devspec_fini(&s);
+
+	s = parse("blk,path=/x,iops=100,iops_max=200,bps-rd=1M,bps-wr=2k,"
+		  "bps_rd_max=16G,bps-wr-max=2048,burst_length=86400");
+	assert_int_equal(l->iops[BLK_LIMIT_ALL].rate, 100);
+	assert_int_equal(l->iops[BLK_LIMIT_ALL].max, 200);
+	assert_int_equal(l->iops[BLK_LIMIT_RD].rate, 0);
+	assert_int_equal(l->bps[BLK_LIMIT_ALL].rate, 0);
+	assert_int_equal(l->bps[BLK_LIMIT_RD].rate, 1 << 20);
+	assert_int_equal(l->bps[BLK_LIMIT_RD].max, BLK_LIMIT_MAX);
+	assert_int_equal(l->bps[BLK_LIMIT_WR].rate, 2048);
+	assert_int_equal(l->bps[BLK_LIMIT_WR].max, 2048);
+	assert_int_equal(l->burst_s, 86400);
+	devspec_fini(&s);
+
+	s = parse("blk,engine=null,size=1G,iops-rd=1,iops-wr=1000000000,"
+		  "iops-rd-max=3,iops_wr_max=1000000000,bps=1,bps-max=2");
+	assert_int_equal(l->iops[BLK_LIMIT_RD].rate, 1);
+	assert_int_equal(l->iops[BLK_LIMIT_RD].max, 3);
+	assert_int_equal(l->iops[BLK_LIMIT_WR].rate, 1000000000);
+	assert_int_equal(l->iops[BLK_LIMIT_WR].max, 1000000000);
+	assert_int_equal(l->bps[BLK_LIMIT_ALL].rate, 1);
+	assert_int_equal(l->bps[BLK_LIMIT_ALL].max, 2);
+	assert_int_equal(l->burst_s, 1);
+	devspec_fini(&s);
+}
+
 static void test_commas(void **state)
 {
 	static const struct {
@@ -369,7 +407,12 @@ static void test_net_offloads(void **state)
 #define NO_CSUM(key)	key "='off': without checksums there are no " \
 			"segments: leave out what switches "
 #define KEYS		"path, bdf, serial, readonly, cache, discard, "	\
-			"block-size, queues, queue-size, engine, size"
+			"block-size, queues, queue-size, engine, size, "	\
+			"iops, iops-rd, iops-wr, iops-max, iops-rd-max, " \
+			"iops-wr-max, bps, bps-rd, bps-wr, bps-max, "	\
+			"bps-rd-max, bps-wr-max, burst-length"
+#define IOPS_USE	"use requests a second, 1 to 1000000000"
+#define BPS_USE		"use bytes a second, 1 to 16G, as in 100M"
 #define BDF_USE		"use BUS:SLOT.FUNCTION, as in 00:18.0"
 #define BDF_BUS		"only segment 0000 and bus 00 reach a guest: use " \
 			"00:18.0 or alike"
@@ -503,6 +546,48 @@ static const struct {
 		"path='/x': engine=null has no image; use size instead" },
 	{ "blk,engine=null,size=1536,block-size=4096",
 		"size='1536': use a multiple of block-size=4096" },
+
+	/* limits */
+	{ "blk,path=/x,iops=0",		"iops='0': " IOPS_USE },
+	{ "blk,path=/x,iops=1k",	"iops='1k': " IOPS_USE },
+	{ "blk,path=/x,iops-rd=-1",	"iops-rd='-1': " IOPS_USE },
+	{ "blk,path=/x,iops_wr=",	"iops_wr='': the value is missing" },
+	{ "blk,path=/x,iops-max=1000000001",
+		"iops-max='1000000001': " IOPS_USE },
+	{ "blk,path=/x,bps=0",		"bps='0': " BPS_USE },
+	{ "blk,path=/x,bps=10MB",	"bps='10MB': " BPS_USE },
+	{ "blk,path=/x,bps-wr=M",	"bps-wr='M': " BPS_USE },
+	{ "blk,path=/x,bps-rd=17179869185",
+		"bps-rd='17179869185': " BPS_USE },
+	{ "blk,path=/x,bps-max=17G",	"bps-max='17G': " BPS_USE },
+	{ "blk,path=/x,bps-max=8388608T", "bps-max='8388608T': " BPS_USE },
+	{ "blk,path=/x,burst-length=0",
+		"burst-length='0': use seconds, 1 to 86400" },
+	{ "blk,path=/x,burst-length=86401",
+		"burst-length='86401': use seconds, 1 to 86400" },
+	{ "blk,path=/x,iops=5,iops-rd=3",
+		"iops-rd='3': iops limits both ways together; use either "
+		"iops, or iops-rd and iops-wr" },
+	{ "blk,path=/x,bps-wr=1k,bps=1M",
+		"bps-wr='1024': bps limits both ways together; use either "
+		"bps, or bps-rd and bps-wr" },
+	{ "blk,path=/x,iops-max=5",
+		"iops-max='5': a burst goes beyond a limit; use iops, too" },
+	{ "blk,path=/x,iops=5,iops-rd-max=9",
+		"iops-rd-max='9': a burst goes beyond a limit; use iops-rd, "
+		"too" },
+	{ "blk,path=/x,iops=5,bps-wr-max=9",
+		"bps-wr-max='9': a burst goes beyond a limit; use bps-wr, "
+		"too" },
+	{ "blk,path=/x,iops=5,iops-max=4",
+		"iops-max='4': a burst is no slower than iops=5; use that or "
+		"more" },
+	{ "blk,path=/x,bps-rd=1M,bps-rd-max=1k",
+		"bps-rd-max='1024': a burst is no slower than "
+		"bps-rd=1048576; use that or more" },
+	{ "blk,path=/x,iops=5,burst-length=3",
+		"burst-length='3': there are no bursts; use it with iops-max "
+		"or bps-max" },
 
 	/* network cards: keys */
 	{ "net",		"bridge is missing: use bridge=NAME or "
@@ -748,6 +833,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_defaults),
 	cmocka_unit_test(test_everything),
 	cmocka_unit_test(test_words),
+	cmocka_unit_test(test_limits),
 	cmocka_unit_test(test_commas),
 	cmocka_unit_test(test_bdf),
 	cmocka_unit_test(test_size),

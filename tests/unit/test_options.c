@@ -105,10 +105,10 @@ static void test_help(void **state)
 		"--domain", "--device", "--background", "--pidfile",
 		"--debug", "--help", "--version", "path=", "bdf=", "serial=",
 		"readonly=", "cache=", "discard=", "block-size=", "queues=",
-		"queue-size=", "engine=", "size=", "Example", "xl unpause",
-		"ioreq,mem,pci", "bridge=", "tap=", "mac=", "mtu=", "rate=",
-		"script=", "csum=", "tso=", "uso=", "--uid-base",
-		"--sandbox",
+		"queue-size=", "engine=", "size=", "iops=", "bps=",
+		"Example", "xl unpause", "ioreq,mem,pci", "bridge=", "tap=", "mac=",
+		"mtu=", "rate=", "script=", "csum=", "tso=", "uso=",
+		"--uid-base", "--sandbox",
 	};
 	const char *text, *line, *end;
 	struct options o;
