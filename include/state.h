@@ -7,7 +7,9 @@
  * snapshot: it is where the modules keep these fields.  Hence no pointers,
  * fixed widths, and a version.
  *
- * Only the loop thread writes it.
+ * Only the loop thread writes it.  Others may look: each field of struct
+ * fn_stats is whole whenever it is read (stat_get()), though not of the same
+ * moment as its neighbours.
  */
 #ifndef XVD_STATE_H
 #define XVD_STATE_H
@@ -16,7 +18,7 @@
 #include <stdint.h>
 
 #define STATE_MAGIC		0x58564430u	/* "XVD0" */
-#define STATE_VERSION		2u
+#define STATE_VERSION		3u
 
 #define STATE_MAX_QUEUES	17	/* 8 pairs and a control queue */
 #define STATE_MAX_VECTORS	(STATE_MAX_QUEUES + 1)
@@ -61,12 +63,63 @@ struct vdev_state {
 	uint8_t		device[64];		/* the device type's own */
 };
 
+/*
+ * Since the function was made, whatever its driver did.  What a disk counts
+ * are requests that were answered to a driver that lives, as a whole.
+ */
+struct blk_stats {
+	uint64_t	reads;
+	uint64_t	read_bytes;
+	uint64_t	writes;			/* and writes of zeroes */
+	uint64_t	write_bytes;
+	uint64_t	flushes;
+	uint64_t	discards;
+	uint64_t	discard_bytes;
+	uint64_t	errors;			/* any status but OK; in none
+						 * of the above */
+	uint64_t	throttled;		/* had to wait for a limit */
+};
+
+/* Frames, and their own bytes: without the virtio header. */
+struct net_stats {
+	uint64_t	rx_frames;		/* given to the driver */
+	uint64_t	rx_bytes;
+	uint64_t	rx_dropped;		/* it had no room, or could
+						 * not take them */
+	uint64_t	rx_filtered;		/* it does not want these */
+	uint64_t	tx_frames;		/* taken from the driver */
+	uint64_t	tx_bytes;
+	uint64_t	tx_dropped;		/* no cable, not a frame, or
+						 * the host refused it */
+};
+
+struct fn_stats {
+	uint64_t	kicks;			/* doorbells rung */
+	uint64_t	interrupts;		/* raised, masked or not */
+	union {
+		struct blk_stats	blk;
+		struct net_stats	net;
+	};
+} __attribute__((aligned(8)));
+
 struct fn_state {
 	struct pci_state	pci;
 	struct msix_state	msix;
 	struct vdev_state	vdev;
 	struct vq_state		vq[STATE_MAX_QUEUES];
+	struct fn_stats		stats;
 };
+
+/* The writer's, and everybody's; neither locks or makes a system call. */
+static inline void stat_add(uint64_t *stat, uint64_t n)
+{
+	__atomic_store_n(stat, *stat + n, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t stat_get(const uint64_t *stat)
+{
+	return __atomic_load_n(stat, __ATOMIC_RELAXED);
+}
 
 struct state_head {
 	uint32_t	magic;

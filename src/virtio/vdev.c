@@ -19,6 +19,8 @@ void vdev_init(struct vdev *vdev, const struct vdev_env *env)
 
 	assert(vdev->nqueues && vdev->nqueues <= STATE_MAX_QUEUES);
 	vdev->st = &env->state->vdev;
+	vdev->stats = &env->state->stats;
+	*vdev->stats = (struct fn_stats){ 0 };
 	vdev->gm = env->gm;
 	vdev->loop = env->loop;
 	vdev->kick_ns = env->kick_ns;

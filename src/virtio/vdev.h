@@ -79,6 +79,7 @@ struct vdev_ops {
 struct vdev {
 	const struct vdev_ops	*ops;
 	struct vdev_state	*st;
+	struct fn_stats		*stats;
 	struct guest_mem	*gm;
 	struct loop		*loop;
 	struct virtio_pci	*pci;

@@ -55,6 +55,7 @@ struct vblk_req {
 	uint32_t		type;
 	uint64_t		offset;		/* of the next piece, bytes */
 	uint64_t		left;		/* payload bytes to go */
+	uint64_t		bytes;		/* of the disk, so far or all */
 	uint64_t		status_addr;
 	uint32_t		written;	/* to the guest, for used.len */
 	int			err;		/* while held */
@@ -131,12 +132,42 @@ static void vblk_put(struct vblk *b, struct vblk_req *req)
 		vdev_kick(&b->vdev, i);
 }
 
+static void vblk_count(const struct vblk_req *req, uint8_t status)
+{
+	struct blk_stats *stats = &req->blk->vdev.stats->blk;
+
+	if (status != VIRTIO_BLK_S_OK) {
+		stat_add(&stats->errors, 1);
+		return;
+	}
+	switch (req->type) {
+	case VIRTIO_BLK_T_IN:
+		stat_add(&stats->reads, 1);
+		stat_add(&stats->read_bytes, req->bytes);
+		break;
+	case VIRTIO_BLK_T_OUT:
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		stat_add(&stats->writes, 1);
+		stat_add(&stats->write_bytes, req->bytes);
+		break;
+	case VIRTIO_BLK_T_FLUSH:
+		stat_add(&stats->flushes, 1);
+		break;
+	case VIRTIO_BLK_T_DISCARD:
+		stat_add(&stats->discards, 1);
+		stat_add(&stats->discard_bytes, req->bytes);
+		break;
+	}
+}
+
 /* Gives the chain back; @status is not told to a queue that is dead. */
 static void vblk_finish(struct vblk_req *req, uint8_t status)
 {
 	struct vblk *b = req->blk;
 	struct vq *vq = req->vq;
 
+	if (!vq->dead)
+		vblk_count(req, status);
 	if (!vq->dead && guest_mem_write(b->vdev.gm, req->status_addr,
 					 &status, sizeof(status)) < 0)
 		vdev_broken(&b->vdev, "queue %u, head %u: the status byte at %#llx is not in memory",
@@ -243,6 +274,7 @@ static int vblk_next_range(struct vblk_req *req)
 	req->be.offset = sector * VBLK_SECTOR;
 	req->be.bytes = bytes;
 	req->be.iovcnt = 0;
+	req->bytes += bytes;
 	if (req->blk->throttle)
 		vblk_throttle_use(req->blk->throttle, true, bytes);
 	vblk_submit(req);
@@ -330,7 +362,8 @@ static void vblk_begin(struct vblk_req *req)
 		return;
 	}
 	req->turn.write = req->type != VIRTIO_BLK_T_IN;
-	(void)vblk_throttle_add(b->throttle, req->vq->index, &req->turn);
+	if (vblk_throttle_add(b->throttle, req->vq->index, &req->turn))
+		stat_add(&b->vdev.stats->blk.throttled, 1);
 }
 
 static void vblk_drain(struct vdev *vdev)
@@ -423,7 +456,7 @@ static void vblk_start_read(struct vblk_req *req, uint64_t sector)
 	};
 	last->len--;		/* a segment of none is not counted above */
 	req->offset = sector * VBLK_SECTOR;
-	req->left = bytes;
+	req->left = req->bytes = bytes;
 	vblk_begin(req);
 }
 
@@ -437,7 +470,7 @@ static void vblk_start_write(struct vblk_req *req, uint64_t sector,
 		return;
 	}
 	req->offset = sector * VBLK_SECTOR;
-	req->left = bytes;
+	req->left = req->bytes = bytes;
 	vblk_begin(req);
 }
 
@@ -470,6 +503,7 @@ static void vblk_start(struct vblk_req *req)
 	req->written = 0;
 	req->mapped = false;
 	req->left = 0;
+	req->bytes = 0;
 	req->be.done = vblk_done;
 	req->cur = chain_out(c);
 	if (c->out_bytes < sizeof(hdr) || !c->in_bytes) {

@@ -420,6 +420,7 @@ int vnet_open(const struct vdev_env *env, const struct vnet_opts *opts,
 	n->vdev.nqueues = 2 * opts->queues + 1;
 	n->vdev.queue_size = opts->queue_size;
 	vdev_init(&n->vdev, env);
+	n->stats = &n->vdev.stats->net;
 	vnet_reset(&n->vdev);
 	r = vnet_alloc(n);
 	if (r < 0) {
@@ -438,11 +439,6 @@ void vnet_connect(struct vdev *vdev, struct net_backend *be)
 	n->be = be;
 	n->link_be = be->ops->link_up(be);
 	vnet_update_link(n);
-}
-
-void vnet_get_stats(const struct vdev *vdev, struct vnet_stats *ret)
-{
-	*ret = vnet_of((struct vdev *)(uintptr_t)vdev)->stats;
 }
 
 void vnet_close(struct vdev *vdev)

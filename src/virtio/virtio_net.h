@@ -20,15 +20,6 @@ struct vnet_opts {
 };
 
 /*
- * Since the card was made, whatever the driver did.  Bytes are the frames'
- * own.  rx_filtered: frames that the driver has said it does not want.
- */
-struct vnet_stats {
-	uint64_t	rx_frames, rx_bytes, rx_dropped, rx_filtered;
-	uint64_t	tx_frames, tx_bytes, tx_dropped;
-};
-
-/*
  * Makes a card.  The backend is opened by the caller with
  * vnet_events(vdev) as its events and then handed over.  Return: 0 and *ret,
  * or -ENOMEM.
@@ -50,8 +41,6 @@ void vnet_set_link(struct vdev *vdev, bool up);
 
 /* Asks the driver to tell the network where it is, if it can do that. */
 void vnet_announce(struct vdev *vdev);
-
-void vnet_get_stats(const struct vdev *vdev, struct vnet_stats *ret);
 
 /* NULL is fine, and so is a card without a backend. */
 void vnet_close(struct vdev *vdev);

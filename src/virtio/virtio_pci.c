@@ -112,6 +112,8 @@ static void virtio_pci_update_intx(struct virtio_pci *vp)
 static void virtio_pci_interrupt(struct virtio_pci *vp, uint16_t vector,
 				 uint8_t isr)
 {
+	if (!vp->msix.enabled || vector < vp->msix.count)
+		stat_add(&vp->vdev->stats->interrupts, 1);
 	if (vp->msix.enabled) {
 		msix_raise(&vp->msix, vector);
 		return;
@@ -413,6 +415,7 @@ static void notify_write(void *dev, uint64_t off, unsigned int size,
 
 	(void)size;
 	(void)val;	/* the address says which queue */
+	stat_add(&vp->vdev->stats->kicks, 1);
 	vdev_kick(vp->vdev, (unsigned int)off / NOTIFY_STRIDE);
 }
 

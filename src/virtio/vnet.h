@@ -86,7 +86,7 @@ struct vnet {
 	struct net_backend	*be;
 	struct vnet_state	*st;
 	struct vnet_opts	opts;
-	struct vnet_stats	stats;
+	struct net_stats	*stats;
 	struct vnet_filter	filter;
 	unsigned int		send_offloads;	/* negotiated */
 

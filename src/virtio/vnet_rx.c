@@ -82,7 +82,7 @@ static bool vnet_rx_may(const struct vnet *n, const struct vq *vq)
 static void vnet_rx_lose(struct vnet *n, struct vnet_queue *q)
 {
 	q->len = 0;
-	n->stats.rx_dropped++;
+	stat_add(&n->stats->rx_dropped, 1);
 }
 
 /* ---- chains ---- */
@@ -182,12 +182,12 @@ static bool vnet_rx_wanted(struct vnet *n, struct vnet_queue *q, ssize_t len)
 	memcpy(&hdr, q->buf, sizeof(hdr));
 	if (len < NET_HDR_BYTES + ETH_HLEN || len > VNET_FRAME_BYTES ||
 	    !vnet_hdr_to_driver(&hdr, n->st->offloads)) {
-		n->stats.rx_dropped++;
+		stat_add(&n->stats->rx_dropped, 1);
 		return false;
 	}
 	if (!vnet_filter_wants(&n->filter, n->st->modes, n->st->mac,
 			       q->buf + NET_HDR_BYTES)) {
-		n->stats.rx_filtered++;
+		stat_add(&n->stats->rx_filtered, 1);
 		return false;
 	}
 	memcpy(q->buf, &hdr, sizeof(hdr));
@@ -317,8 +317,8 @@ static int vnet_rx_deliver(struct vnet *n, struct vq *vq, struct vnet_queue *q)
 		vq_push(vq, n->more[i].head, n->more[i].len);
 	q->len = 0;
 	TRACE(net_recv, vq->index, len, count + 1);
-	n->stats.rx_frames++;
-	n->stats.rx_bytes += len - NET_HDR_BYTES;
+	stat_add(&n->stats->rx_frames, 1);
+	stat_add(&n->stats->rx_bytes, len - NET_HDR_BYTES);
 	return (int)len;
 }
 

@@ -97,7 +97,7 @@ static int64_t vnet_tx_one(struct vnet *n, struct vq *vq,
 	bytes = c->out_bytes - sizeof(hdr);
 	if (bytes < ETH_HLEN || bytes > NET_MAX_FRAME || !n->link ||
 	    !vnet_hdr_from_driver(&hdr, (uint32_t)bytes, n->send_offloads)) {
-		n->stats.tx_dropped++;
+		stat_add(&n->stats->tx_dropped, 1);
 		return (int64_t)MIN(bytes, (uint64_t)NET_MAX_FRAME);
 	}
 	r = vnet_tx_send(n, vq->index / 2, &hdr, &cur, bytes);
@@ -108,10 +108,10 @@ static int64_t vnet_tx_one(struct vnet *n, struct vq *vq,
 				   vq->index, c->head);
 	TRACE(net_send, vq->index, bytes, r);
 	if (r < 0) {
-		n->stats.tx_dropped++;
+		stat_add(&n->stats->tx_dropped, 1);
 	} else {
-		n->stats.tx_frames++;
-		n->stats.tx_bytes += bytes;
+		stat_add(&n->stats->tx_frames, 1);
+		stat_add(&n->stats->tx_bytes, bytes);
 	}
 	return (int64_t)bytes;
 }

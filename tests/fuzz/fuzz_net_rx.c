@@ -531,7 +531,7 @@ static unsigned int kept(struct world *w)
 
 static void check(struct world *w)
 {
-	const struct vnet_stats *st = nr_stats(&w->nr);
+	const struct net_stats *st = nr_stats(&w->nr);
 	unsigned int i;
 
 	for (i = 0; i < w->nr.vdev->nqueues; i++)

@@ -30,7 +30,7 @@ struct netrig {
 	struct ring		ring[NR_CTRL + 1];	/* rx, tx, ..., ctrl */
 	unsigned int		desc[NR_CTRL + 1];	/* next free */
 	uint64_t		buffer;			/* next free byte */
-	struct vnet_stats	stats;
+	struct net_stats	stats;
 };
 
 static const uint8_t nr_mac[6] = { 0x00, 0x16, 0x3e, 0x01, 0x02, 0x03 };
@@ -134,7 +134,7 @@ static inline void nr_again(struct netrig *w, uint64_t features)
 	rig_run(&w->rig);
 	assert(!w->rig.gm.maps && !w->rig.gm.holds);
 	fake_net_clear(&w->net);
-	memset(&vnet_of(w->vdev)->stats, 0, sizeof(w->stats));
+	memset(&w->rig.state.stats.net, 0, sizeof(w->stats));
 	rig_negotiate(&w->rig, features);
 	for (i = 0; i <= 2 * pairs; i++) {
 		place = i == 2 * pairs ? NR_CTRL : i;
@@ -282,9 +282,9 @@ static inline uint8_t nr_ctrl(struct netrig *w, uint8_t class, uint8_t cmd,
 #define NR_CTRL_(w, class, cmd, data, len)				\
 	nr_ctrl(w, VIRTIO_NET_CTRL_##class, VIRTIO_NET_CTRL_##cmd, data, len)
 
-static inline const struct vnet_stats *nr_stats(struct netrig *w)
+static inline const struct net_stats *nr_stats(struct netrig *w)
 {
-	vnet_get_stats(w->vdev, &w->stats);
+	w->stats = w->rig.state.stats.net;
 	return &w->stats;
 }
 

@@ -1979,6 +1979,69 @@ static void test_give_up(void **state)
 	}
 }
 
+/* ---- what is counted ---- */
+
+static void test_stats(void **state)
+{
+	static const struct range two[2] = { { 0, 8, 0 }, { 16, 24, 0 } };
+	static const struct range bad[2] = { { 0, 8, 0 }, { 16, 0, 0 } };
+	struct blk_stats want = { 0 };
+	struct request r;
+	struct world w;
+
+	(void)state;
+	world_open(&w, &plain);
+	one(&w, VIRTIO_BLK_T_IN, 0, 4096, VIRTIO_BLK_S_OK, 4097);
+	one(&w, VIRTIO_BLK_T_IN, 0, 3 * MIB, VIRTIO_BLK_S_OK, 3 * MIB + 1);
+	one(&w, VIRTIO_BLK_T_OUT, 8, 512, VIRTIO_BLK_S_OK, 1);
+	one(&w, VIRTIO_BLK_T_FLUSH, 0, 0, VIRTIO_BLK_S_OK, 1);
+	one(&w, VIRTIO_BLK_T_GET_ID, 0, 20, VIRTIO_BLK_S_OK, 21);
+	want.reads = 2;
+	want.read_bytes = 4096 + 3 * MIB;
+	want.writes = 1;
+	want.write_bytes = 512;
+	want.flushes = 1;
+	assert_memory_equal(&w.rig.state.stats.blk, &want, sizeof(want));
+
+	one(&w, VIRTIO_BLK_T_IN, DISK / 512, 512, VIRTIO_BLK_S_IOERR, 1);
+	one(&w, 77, 0, 512, VIRTIO_BLK_S_UNSUPP, 1);
+	w.disk.err = -EIO;
+	one(&w, VIRTIO_BLK_T_IN, 0, 512, VIRTIO_BLK_S_IOERR, 1);
+	w.disk.err = 0;
+	want.errors = 3;
+	assert_memory_equal(&w.rig.state.stats.blk, &want, sizeof(want));
+
+	/* A driver that resets changes nothing, nor does what it gave up. */
+	w.disk.later = true;
+	(void)post(&w, VIRTIO_BLK_T_IN, 0, 512);
+	run(&w);
+	rig_status_set(&w.rig, 0);
+	finish(&w, 0);
+	w.disk.later = false;
+	fake_mem_fill(&w.rig.gm);
+	w.desc[0] = 0;
+	w.buffer = BUFFERS;
+	world_start(&w, F(DISCARD) | F(WRITE_ZEROES));
+	assert_memory_equal(&w.rig.state.stats.blk, &want, sizeof(want));
+
+	r = post_ranges(&w, VIRTIO_BLK_T_DISCARD, two, 2);
+	run(&w);
+	assert_answer(&w, 0, &r, VIRTIO_BLK_S_OK, 1);
+	r = post_ranges(&w, VIRTIO_BLK_T_WRITE_ZEROES, two, 1);
+	run(&w);
+	assert_answer(&w, 0, &r, VIRTIO_BLK_S_OK, 1);
+	r = post_ranges(&w, VIRTIO_BLK_T_DISCARD, bad, 2);
+	run(&w);
+	assert_answer(&w, 0, &r, VIRTIO_BLK_S_IOERR, 1);
+	want.discards = 1;
+	want.discard_bytes = 32 * 512;
+	want.writes++;
+	want.write_bytes += 8 * 512;
+	want.errors++;
+	assert_memory_equal(&w.rig.state.stats.blk, &want, sizeof(want));
+	world_close(&w);
+}
+
 /* ---- limits ---- */
 
 /* The first one goes, and pays for longer than any test takes. */
@@ -2018,6 +2081,7 @@ static void world_throttle(struct world *w, struct request *ret_other)
 	run(w);
 	assert_int_equal(w->disk.count, 1);
 	assert_int_equal(in_flight(w), 3);
+	assert_int_equal(w->rig.state.stats.blk.throttled, 3);
 	assert_answer(w, 0, &first, VIRTIO_BLK_S_OK, 1);
 	assert_no_answer(w, 0);
 	assert_no_answer(w, 1);
@@ -2320,6 +2384,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_drain),
 	cmocka_unit_test(test_drain_held),
 	cmocka_unit_test(test_give_up),
+	cmocka_unit_test(test_stats),
 	cmocka_unit_test(test_limit),
 	cmocka_unit_test(test_limit_in_time),
 	cmocka_unit_test(test_limit_ranges),

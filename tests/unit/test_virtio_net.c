@@ -906,7 +906,7 @@ static void test_null(void **state)
 	struct net_info info = { .queues = 2 };
 	struct net_events events;
 	struct net_backend *be;
-	struct vnet_stats stats;
+	struct net_stats stats;
 	struct vdev_env env;
 	struct netrig w;
 	int fds[2][2];
@@ -931,7 +931,7 @@ static void test_null(void **state)
 	nr_kick(&w, TX);
 	nr_post_one(&w, 0, nr_buffer(&w, 2000), 2000, true);
 	nr_kick(&w, 0);
-	vnet_get_stats(w.vdev, &stats);
+	stats = w.rig.state.stats.net;
 	assert_int_equal(stats.tx_frames, 1);
 	assert_int_equal(stats.rx_frames, 0);
 	assert_int_equal(be->ops->recv(be, 0, NULL, 0), -EAGAIN);

@@ -962,6 +962,36 @@ static void test_msi_refused(void **state)
 	world_close(&w);
 }
 
+/* What has been raised counts, and what has nowhere to go does not. */
+static void test_counters(void **state)
+{
+	const struct fn_stats *stats;
+	struct world w;
+
+	(void)state;
+	world_up(&w);
+	stats = &w.rig.state.stats;
+	assert_int_equal(stats->kicks, 0);
+	go(&w);
+	go(&w);
+	assert_int_equal(stats->kicks, 2);
+	assert_int_equal(stats->interrupts, 2);
+	vdev_config_changed(&w.probe.vdev);
+	assert_int_equal(stats->interrupts, 3);
+	assert_int_equal(stats->kicks, 2);
+	rig_msix_on(&w.rig);
+	vdev_config_changed(&w.probe.vdev);	/* no vector */
+	assert_int_equal(stats->interrupts, 3);
+	rig_msix_control(&w.rig, PCI_MSIX_FLAGS_ENABLE |
+				 PCI_MSIX_FLAGS_MASKALL);
+	go(&w);
+	assert_int_equal(stats->interrupts, 4);
+	rig_status_set(&w.rig, 0);
+	assert_int_equal(stats->kicks, 3);
+	assert_int_equal(stats->interrupts, 4);
+	world_close(&w);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_identity),
 	cmocka_unit_test(test_capabilities),
@@ -990,6 +1020,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_msix),
 	cmocka_unit_test(test_msix_needs_master),
 	cmocka_unit_test(test_msi_refused),
+	cmocka_unit_test(test_counters),
 };
 
 UNIT_MAIN(tests)
