@@ -66,7 +66,8 @@ enum blk_cache {
 
 /*
  * What an image is and can: filled in by whoever opened it (image.h), asked
- * once, and constant while the backend is open.
+ * once, and constant while the backend is open; but for bytes, which may grow
+ * at any time when no call to the backend is under way.
  */
 struct blk_info {
 	uint64_t	bytes;		/* size, a multiple of block_size */

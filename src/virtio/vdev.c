@@ -88,6 +88,14 @@ void vdev_config_changed(struct vdev *vdev)
 	virtio_pci_config_interrupt(vdev->pci);
 }
 
+void vdev_config_update(struct vdev *vdev, bool driver_asks)
+{
+	if (driver_asks && vdev_is_running(vdev))
+		vdev_config_changed(vdev);
+	else
+		vdev->st->config_generation++;
+}
+
 void vdev_interrupt(struct vdev *vdev, struct vq *vq)
 {
 	virtio_pci_queue_interrupt(vdev->pci, vq->st->vector);

@@ -154,6 +154,9 @@ void vdev_interrupt(struct vdev *vdev, struct vq *vq);
 /* The device configuration changed: generation and interrupt (2.5). */
 void vdev_config_changed(struct vdev *vdev);
 
+/* The same, and no interrupt if the driver does not run or need not know. */
+void vdev_config_update(struct vdev *vdev, bool driver_asks);
+
 /* The transport: bus mastering was switched on or off. */
 void vdev_set_dma(struct vdev *vdev, bool on);
 

@@ -720,6 +720,12 @@ static uint64_t vblk_features(const struct blk_info *info, unsigned int queues)
 	return f;
 }
 
+static void vblk_set_capacity(struct vblk *b)
+{
+	b->config.capacity = (__force __virtio64)
+		le64_put(b->be->info.bytes / VBLK_SECTOR);
+}
+
 static void vblk_describe(struct vblk *b)
 {
 	const struct blk_info *info = &b->be->info;
@@ -729,7 +735,7 @@ static void vblk_describe(struct vblk *b)
 	uint32_t range = VBLK_MAX_RANGE_BYTES / VBLK_SECTOR;
 	unsigned int slots = b->vdev.queue_size;
 
-	c->capacity = (__force __virtio64)le64_put(info->bytes / VBLK_SECTOR);
+	vblk_set_capacity(b);
 	c->seg_max = (__force __virtio32)
 		le32_put(MIN(slots < 3 ? 1 : slots - 2, VQ_MAX_SEGS - 2u));
 	c->blk_size = (__force __virtio32)le32_put(info->block_size);
@@ -804,6 +810,23 @@ int vblk_open(const struct vdev_env *env, struct blk_backend *be,
 		return r;
 	}
 	*ret = &b->vdev;
+	return 0;
+}
+
+/* The driver looks at the capacity anew when it is interrupted (5.2.4). */
+int vblk_resize(struct vdev *vdev, uint64_t bytes)
+{
+	struct vblk *b = vblk_of(vdev);
+	struct blk_info *info = &b->be->info;
+
+	if (bytes < info->bytes || bytes > INT64_MAX ||
+	    bytes % info->block_size)
+		return -EINVAL;
+	if (bytes == info->bytes)
+		return 0;
+	info->bytes = bytes;
+	vblk_set_capacity(b);
+	vdev_config_update(vdev, true);
 	return 0;
 }
 

@@ -27,6 +27,15 @@ unsigned int vblk_depth(const struct vblk_opts *opts);
 int vblk_open(const struct vdev_env *env, struct blk_backend *be,
 	      const struct vblk_opts *opts, struct vdev **ret);
 
+/*
+ * The image has grown: requests that come from now on may go that far, and
+ * the driver is told, if there is one.  Return: 0; -EINVAL if that is no
+ * whole number of blocks or no file can have as many, or less than before:
+ * the driver's data is there, and requests under way were checked against
+ * the larger size.
+ */
+int vblk_resize(struct vdev *vdev, uint64_t bytes);
+
 /* Nothing is in flight any more.  NULL is fine. */
 void vblk_close(struct vdev *vdev);
 

@@ -223,11 +223,7 @@ static void vnet_config_read(struct vdev *vdev, unsigned int off, void *buf,
 /* The status field did change; tell a driver that looks at it. */
 static void vnet_status_changed(struct vnet *n)
 {
-	if (vdev_is_running(&n->vdev) &&
-	    vdev_has(&n->vdev, VIRTIO_NET_F_STATUS))
-		vdev_config_changed(&n->vdev);
-	else
-		n->vdev.st->config_generation++;
+	vdev_config_update(&n->vdev, vdev_has(&n->vdev, VIRTIO_NET_F_STATUS));
 }
 
 static void vnet_ask_announce(struct vnet *n)

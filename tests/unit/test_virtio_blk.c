@@ -1979,6 +1979,81 @@ static void test_give_up(void **state)
 	}
 }
 
+/* ---- growing ---- */
+
+static void test_resize(void **state)
+{
+	struct blk_info info = plain;
+	struct request under_way, late;
+	unsigned int irqs;
+	struct world w;
+	uint32_t gen;
+
+	(void)state;
+	info.bytes = 32 * MIB;
+	info.block_size = 4096;
+	world_open(&w, &info);
+	rig_reg_set(&w.rig, VIRTIO_PCI_COMMON_MSIX, 0);
+	one(&w, VIRTIO_BLK_T_IN, 32 * MIB / 512, 4096, VIRTIO_BLK_S_IOERR, 1);
+	w.disk.later = true;
+	under_way = post(&w, VIRTIO_BLK_T_OUT, 32 * MIB / 512 - 8, 4096);
+	run(&w);
+	irqs = w.rig.irq.count;
+	gen = rig_reg(&w.rig, VIRTIO_PCI_COMMON_CFGGENERATION);
+
+	assert_int_equal(vblk_resize(w.vdev, 32 * MIB - 4096), -EINVAL);
+	assert_int_equal(vblk_resize(w.vdev, 0), -EINVAL);
+	assert_int_equal(vblk_resize(w.vdev, 32 * MIB + 512), -EINVAL);
+	assert_int_equal(vblk_resize(w.vdev, 1ull << 63), -EINVAL);
+	assert_int_equal(vblk_resize(w.vdev, 32 * MIB), 0);
+	assert_int_equal(CONFIG(&w, capacity), 32 * MIB / 512);
+	assert_int_equal(w.rig.irq.count, irqs);
+	assert_int_equal(rig_reg(&w.rig, VIRTIO_PCI_COMMON_CFGGENERATION),
+			 gen);
+
+	assert_int_equal(vblk_resize(w.vdev, 32 * MIB + 8192), 0);
+	assert_int_equal(CONFIG(&w, capacity), 32 * MIB / 512 + 16);
+	assert_int_equal(w.rig.irq.count, irqs + 1);
+	assert_int_equal(w.rig.irq.event[irqs].data, RIG_MSI_DATA);
+	assert_int_not_equal(rig_reg(&w.rig, VIRTIO_PCI_COMMON_CFGGENERATION),
+			     gen);
+	late = post(&w, VIRTIO_BLK_T_IN, 32 * MIB / 512 + 8, 4096);
+	run(&w);
+	finish(&w, 0);
+	assert_answer(&w, 0, &under_way, VIRTIO_BLK_S_OK, 1);
+	assert_answer(&w, 0, &late, VIRTIO_BLK_S_OK, 4097);
+	w.disk.later = false;
+	one(&w, VIRTIO_BLK_T_IN, 32 * MIB / 512 + 16, 4096,
+	    VIRTIO_BLK_S_IOERR, 1);
+	world_close(&w);
+}
+
+/* Nobody is there to be told; who comes later finds it. */
+static void test_resize_unwatched(void **state)
+{
+	struct blk_info info = plain;
+	unsigned int irqs;
+	struct world w;
+	uint32_t gen;
+
+	(void)state;
+	info.bytes = 32 * MIB;
+	world_open(&w, &info);
+	rig_status_set(&w.rig, 0);
+	rig_negotiate(&w.rig, 0);
+	rig_reg_set(&w.rig, VIRTIO_PCI_COMMON_MSIX, 0);
+	irqs = w.rig.irq.count;
+	gen = rig_reg(&w.rig, VIRTIO_PCI_COMMON_CFGGENERATION);
+	assert_int_equal(vblk_resize(w.vdev, 1ull << 50), 0);
+	assert_int_equal(w.rig.irq.count, irqs);
+	assert_int_not_equal(rig_reg(&w.rig, VIRTIO_PCI_COMMON_CFGGENERATION),
+			     gen);
+	rig_status_set(&w.rig, 0);
+	assert_int_equal(config(&w, 0, 4), 0);
+	assert_int_equal(config(&w, 4, 4), 1u << (50 - 9 - 32));
+	world_close(&w);
+}
+
 /* ---- what is counted ---- */
 
 static void test_stats(void **state)
@@ -2384,6 +2459,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_drain),
 	cmocka_unit_test(test_drain_held),
 	cmocka_unit_test(test_give_up),
+	cmocka_unit_test(test_resize),
+	cmocka_unit_test(test_resize_unwatched),
 	cmocka_unit_test(test_stats),
 	cmocka_unit_test(test_limit),
 	cmocka_unit_test(test_limit_in_time),
