@@ -87,7 +87,7 @@ struct net_backend_ops {
 	/*
 	 * Receives one frame, header included, into @iov.  Return: its bytes,
 	 * more than @iov holds if it had to be cut; -EAGAIN if there is none;
-	 * another negative errno.
+	 * another negative errno.  The queue may be off, too.
 	 */
 	ssize_t (*recv)(struct net_backend *be, unsigned int queue,
 			const struct iovec *iov, int iovcnt);

@@ -84,8 +84,9 @@ struct blk_stats {
 struct net_stats {
 	uint64_t	rx_frames;		/* given to the driver */
 	uint64_t	rx_bytes;
-	uint64_t	rx_dropped;		/* it had no room, or could
-						 * not take them */
+	uint64_t	rx_dropped;		/* no cable, or it had no
+						 * room for them, or could not
+						 * take them */
 	uint64_t	rx_filtered;		/* it does not want these */
 	uint64_t	tx_frames;		/* taken from the driver */
 	uint64_t	tx_bytes;

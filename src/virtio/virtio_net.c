@@ -258,8 +258,11 @@ static void vnet_update_link(struct vnet *n)
 		vnet_ask_announce(n);
 	else
 		vnet_rx_stop(n);
-	for (i = 0; link && i < n->opts.queues; i++)
-		vdev_kick(&n->vdev, 2 * i);
+	for (i = 0; i < n->opts.queues; i++) {
+		if (!link)		/* no longer for want of room */
+			n->queue[i].tx_blocked = false;
+		vdev_kick(&n->vdev, 2 * i + !link);
+	}
 	vnet_status_changed(n);
 }
 
@@ -267,6 +270,8 @@ void vnet_set_link(struct vdev *vdev, bool up)
 {
 	struct vnet *n = vnet_of(vdev);
 
+	if (up && !n->link_admin)
+		vnet_rx_discard(n);
 	n->link_admin = up;
 	vnet_update_link(n);
 }

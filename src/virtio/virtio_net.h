@@ -36,7 +36,11 @@ struct net_events vnet_events(struct vdev *vdev);
  */
 void vnet_connect(struct vdev *vdev, struct net_backend *be);
 
-/* An administrator pulls the cable, or puts it back. */
+/*
+ * An administrator pulls the cable, or puts it back: the link is up if this
+ * says so and the backend does.  Frames that come meanwhile are lost, both
+ * ways.
+ */
 void vnet_set_link(struct vdev *vdev, bool up);
 
 /* Asks the driver to tell the network where it is, if it can do that. */

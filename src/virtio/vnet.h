@@ -46,6 +46,7 @@
 #define VNET_BATCH		64	/* frames per queue and turn ... */
 #define VNET_BATCH_BYTES	(256 * 1024)	/* ... or bytes, about */
 #define VNET_BATCH_CHAINS	256	/* ... or chains taken, likewise */
+#define VNET_STALE		512	/* frames; a tap keeps 500 */
 #define VNET_FRAME_BYTES	(NET_HDR_BYTES + NET_MAX_FRAME)
 
 /*
@@ -133,8 +134,10 @@ unsigned int vnet_recv_offloads(uint64_t features);
 void vnet_rx_run(struct vnet *n, struct vq *vq);
 void vnet_rx_readable(struct vnet *n, unsigned int queue);
 void vnet_rx_timer(struct vnet *n);
-/* All backend queues off until there is a vnet_rx_run(). */
+/* All backend queues off until there is a vnet_rx_run(); what waits is lost. */
 void vnet_rx_stop(struct vnet *n);
+/* So is what the backend has kept: it is from when there was no cable. */
+void vnet_rx_discard(struct vnet *n);
 /* The same of one receive queue, and a frame that waits for it is lost. */
 void vnet_rx_drop(struct vnet *n, struct vq *vq);
 

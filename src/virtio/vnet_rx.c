@@ -63,14 +63,6 @@ static void vnet_rx_set_all(struct vnet *n, const struct vq *vq, bool on)
 		vnet_rx_set(n, b, on);
 }
 
-void vnet_rx_stop(struct vnet *n)
-{
-	unsigned int b;
-
-	for (b = 0; n->be && b < n->opts.queues; b++)
-		vnet_rx_set(n, b, false);
-}
-
 /* The same as before a run(). */
 static bool vnet_rx_may(const struct vnet *n, const struct vq *vq)
 {
@@ -83,6 +75,35 @@ static void vnet_rx_lose(struct vnet *n, struct vnet_queue *q)
 {
 	q->len = 0;
 	stat_add(&n->stats->rx_dropped, 1);
+}
+
+void vnet_rx_stop(struct vnet *n)
+{
+	unsigned int b;
+
+	for (b = 0; n->be && b < n->opts.queues; b++) {
+		vnet_rx_set(n, b, false);
+		if (n->queue[b].len)
+			vnet_rx_lose(n, &n->queue[b]);
+	}
+}
+
+void vnet_rx_discard(struct vnet *n)
+{
+	uint8_t hdr[NET_HDR_BYTES];
+	const struct iovec iov[] = {
+		{ hdr, sizeof(hdr) },
+		{ n->tx_buf, NET_MAX_FRAME },
+	};
+	unsigned int b, i;
+
+	for (b = 0; n->be && b < n->opts.queues; b++) {
+		for (i = 0; i < VNET_STALE; i++) {
+			if (n->be->ops->recv(n->be, b, iov, 2) < 0)
+				break;
+			stat_add(&n->stats->rx_dropped, 1);
+		}
+	}
 }
 
 /* ---- chains ---- */

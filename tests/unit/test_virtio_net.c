@@ -792,6 +792,118 @@ static void test_link(void **state)
 	nr_close(&w);
 }
 
+static void push(struct netrig *w, unsigned int queue, unsigned int seed,
+		 size_t len)
+{
+	static uint8_t frame[FAKE_NET_BYTES];
+
+	fake_net_push(&w->net, queue, frame,
+		      nr_frame(frame, nr_mac, len, seed));
+}
+
+/* What came while the cable was out is not heard when it is back. */
+static void test_link_stale(void **state)
+{
+	uint64_t at[2];
+	struct netrig w;
+	unsigned int i;
+	uint32_t id, len;
+
+	(void)state;
+	nr_open(&w, 2, NF(STATUS) | NF(CTRL_VQ) | NF(MQ));
+	for (i = 0; i < 2; i++) {
+		at[i] = nr_buffer(&w, 2000);
+		nr_post_one(&w, 0, at[i], 2000, true);
+	}
+	nr_kick(&w, 0);
+	vnet_set_link(w.vdev, false);
+	for (i = 0; i < 100; i++)
+		push(&w, i % 2, i, 60);
+	fake_net_run(&w.net);
+	rig_run(&w.rig);
+	assert_int_equal(w.net.nin, 100);
+	vnet_set_link(w.vdev, true);
+	assert_int_equal(w.net.nin, 0);
+	assert_int_equal(nr_stats(&w)->rx_dropped, 100);
+	push(&w, 0, 200, 60);
+	vnet_set_link(w.vdev, true);		/* it is in already */
+	rig_run(&w.rig);
+	fake_net_run(&w.net);
+	rig_run(&w.rig);
+	assert_int_equal(nr_stats(&w)->rx_frames, 1);
+	assert_int_equal(w.stats.rx_dropped, 100);
+	assert_true(ring_used(&w.ring[0], &id, &len));
+	assert_false(ring_used(&w.ring[0], &id, &len));
+	assert_int_equal(*(uint8_t *)fake_ptr(&w.rig.gm, at[0] + 12 + 20, 1),
+			 (uint8_t)(20 * 7 + 200 * 101 + 1));
+	nr_close(&w);
+}
+
+/* One frame lacked buffers, and others room, when it was pulled. */
+static void test_link_waiting(void **state)
+{
+	struct netrig w;
+	struct sent s[2];
+
+	(void)state;
+	nr_open(&w, 1, NF(STATUS) | NF(MRG_RXBUF));
+	nr_post_one(&w, 0, nr_buffer(&w, 100), 100, true);
+	nr_kick(&w, 0);
+	push(&w, 0, 1, 1000);
+	fake_net_run(&w.net);
+	w.net.room = 0;
+	s[0] = tx_post(&w, TX, 60);
+	s[1] = tx_post(&w, TX, 60);
+	nr_kick(&w, TX);
+	assert_int_equal(ring_used_idx(&w.ring[TX]), 0);
+	vnet_set_link(w.vdev, false);
+	rig_run(&w.rig);
+	assert_used(&w, TX, s[0].head, 0);
+	assert_used(&w, TX, s[1].head, 0);
+	assert_int_equal(w.net.nout, 0);
+	assert_int_equal(nr_stats(&w)->tx_dropped, 2);
+	assert_int_equal(w.stats.rx_dropped, 1);
+	vnet_set_link(w.vdev, true);
+	nr_post_one(&w, 0, nr_buffer(&w, 2000), 2000, true);
+	nr_kick(&w, 0);
+	fake_net_run(&w.net);
+	rig_run(&w.rig);
+	assert_int_equal(ring_used_idx(&w.ring[0]), 0);
+
+	/* it goes on, and a word about room from then harms nobody */
+	w.net.room = 9;
+	s[0] = tx_post(&w, TX, 60);
+	nr_kick(&w, TX);
+	assert_used(&w, TX, s[0].head, 0);
+	assert_int_equal(w.net.nout, 1);
+	w.net.base.events.writable(w.net.base.events.arg, 0);
+	rig_run(&w.rig);
+	nr_close(&w);
+}
+
+/* A network that never stops does not keep us from going on. */
+static void flood(struct fake_net *f)
+{
+	static uint8_t frame[FAKE_NET_BYTES];
+
+	if (f->nin < 4)
+		fake_net_push(f, 0, frame, nr_frame(frame, nr_mac, 60, 1));
+}
+
+static void test_link_flood(void **state)
+{
+	struct netrig w;
+
+	(void)state;
+	nr_open(&w, 1, NF(STATUS));
+	vnet_set_link(w.vdev, false);
+	w.net.meanwhile = flood;
+	vnet_set_link(w.vdev, true);
+	assert_int_equal(nr_stats(&w)->rx_dropped, VNET_STALE);
+	w.net.meanwhile = NULL;
+	nr_close(&w);
+}
+
 /* A driver that does not look is not told, nor is one that is not there. */
 static void test_link_unwatched(void **state)
 {
@@ -958,6 +1070,9 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_send_error),
 	cmocka_unit_test(test_tx_budget),
 	cmocka_unit_test(test_link),
+	cmocka_unit_test(test_link_stale),
+	cmocka_unit_test(test_link_waiting),
+	cmocka_unit_test(test_link_flood),
 	cmocka_unit_test(test_link_unwatched),
 	cmocka_unit_test(test_no_backend),
 	cmocka_unit_test(test_tx_queues),
