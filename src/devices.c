@@ -38,6 +38,10 @@ struct device_kind {
 
 	/* Ends dev->vdev; NULL is fine. */
 	void (*end)(struct vdev *vdev);
+
+	/* Optional: for disks and for cards, while it is attached. */
+	int (*resize)(struct vdev *vdev, uint64_t bytes);
+	void (*set_link)(struct vdev *vdev, bool up);
 };
 
 /* Disks. */
@@ -165,13 +169,15 @@ static int net_make(struct device *dev, const struct vdev_env *env, char *why,
 static const struct device_kind kinds[] = {
 	[DEVSPEC_BLK] = {
 		.name	= "vblk",
-			.make	= blk_make,
+		.make	= blk_make,
 		.end	= vblk_close,
+		.resize	= vblk_resize,
 	},
 	[DEVSPEC_NET] = {
 		.name	= "vnet",
-			.make	= net_make,
+		.make	= net_make,
 		.end	= vnet_close,
+		.set_link = vnet_set_link,
 	},
 };
 
@@ -272,6 +278,30 @@ void device_give_up(struct device *dev)
 {
 	if (dev->vdev)
 		vdev_give_up(dev->vdev);
+}
+
+int device_resize(struct device *dev, uint64_t bytes)
+{
+	int r;
+
+	if (!dev->kind->resize)
+		return -EOPNOTSUPP;
+	if (!dev->vdev)
+		return -ENODEV;
+	r = dev->kind->resize(dev->vdev, bytes);
+	if (!r)
+		dev->desc.blk.info.bytes = bytes;
+	return r;
+}
+
+int device_set_link(struct device *dev, bool up)
+{
+	if (!dev->kind->set_link)
+		return -EOPNOTSUPP;
+	if (!dev->vdev)
+		return -ENODEV;
+	dev->kind->set_link(dev->vdev, up);
+	return 0;
 }
 
 uint64_t device_file_bytes(const struct device *dev)

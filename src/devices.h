@@ -53,6 +53,20 @@ bool device_is_idle(const struct device *dev);
 /* Forgets what cannot be answered while the guest forbids DMA. */
 void device_give_up(struct device *dev);
 
+/*
+ * The image of a disk has grown: so does what the guest sees.  Whoever grew
+ * it lets the process write that far (RLIMIT_FSIZE) before.  Return: 0;
+ * -EINVAL if it is less than before or no whole number of blocks;
+ * -EOPNOTSUPP if it is no disk; -ENODEV if it is not attached.
+ */
+int device_resize(struct device *dev, uint64_t bytes);
+
+/*
+ * Pulls the cable of a network card, or puts it back.  Return: 0; -EOPNOTSUPP
+ * if it has none; -ENODEV if it is not attached.
+ */
+int device_set_link(struct device *dev, bool up);
+
 /* How much of a file it may write to, from the beginning; 0: there is none. */
 uint64_t device_file_bytes(const struct device *dev);
 
