@@ -3,7 +3,9 @@
  * fuzz_blk.c: a whole disk.  The input is its options and then what a driver,
  * the backend and the memory do: requests of every kind and framing, raw
  * descriptors, completions in any order with and without errors, both resets,
- * bus mastering off and on, memory that moves, vanishes and changes.
+ * bus mastering off and on, memory that moves, vanishes and changes.  Some
+ * disks are limited so that after one write the others wait for ever, or until
+ * a drain.
  *
  * Wanted: the backend's contract (fake_seams.c asserts it); with the guest's
  * memory away from bus mastering, not a byte of it changes; and nothing gets
@@ -37,12 +39,16 @@ struct world {
 	uint16_t		ring_size;
 	uint8_t			*before;	/* of RAM, to compare with */
 	bool			gave_up;	/* on some requests */
+	bool			limited;
 };
 
 /* ---- making ---- */
 
 static void make(struct world *w, struct input *in)
 {
+	static const struct blk_limits limits = {
+		.bps[BLK_LIMIT_WR].rate = 1,
+	};
 	uint8_t how = in8(in), more = in8(in);
 	struct blk_info info = {
 		.bytes			= DISK,
@@ -61,9 +67,11 @@ static void make(struct world *w, struct input *in)
 		.serial		= more & 4 ? "serial" : NULL,
 		.queues		= 1 + more / 8 % MAX_QUEUES,
 		.queue_size	= DEPTH,
+		.limits		= (more & 0x38) == 0x38 ? &limits : NULL,
 	};
 	struct vdev_env env;
 
+	w->limited = opts.limits;
 	rig_init(&w->rig, RAM);
 	w->rig.gm.iov_split = more & 0x40 ? 64 : 4096;
 	w->rig.gm.max_holds = more & 0x80 ? 1 + (how >> 5 & 3) : 0;
@@ -292,8 +300,10 @@ static void settle(struct world *w)
 		/* What waits, waits for the reset. */
 		return;
 	}
-	assert(inflight(w) == 0);
 	assert(w->rig.gm.holds == 0);
+	if (w->limited && !w->vdev->draining)
+		return;
+	assert(inflight(w) == 0);
 	if (w->rig.gm.nholes > 3 * w->vdev->nqueues || w->gave_up)
 		return;
 	for (i = 0; i < w->vdev->nqueues; i++) {
