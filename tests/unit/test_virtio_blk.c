@@ -2287,6 +2287,22 @@ static void test_limit_queue_reset(void **state)
 	world_close(&w);
 }
 
+/* The device is taken away: nothing of its throttle is left. */
+static void test_limit_close(void **state)
+{
+	struct request other;
+	struct world w;
+
+	(void)state;
+	world_open_limited(&w, &plain, &hardly_any);
+	world_throttle(&w, &other);
+	rig_unplug(&w.rig);
+	vblk_close(w.vdev);
+	fake_disk_fini(&w.disk);
+	rig_run(&w.rig);
+	rig_fini(&w.rig);
+}
+
 /* For the end of the process, nobody waits. */
 static void test_limit_drain(void **state)
 {
@@ -2467,6 +2483,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_limit_ranges),
 	cmocka_unit_test(test_limit_reset),
 	cmocka_unit_test(test_limit_queue_reset),
+	cmocka_unit_test(test_limit_close),
 	cmocka_unit_test(test_limit_drain),
 	cmocka_unit_test(test_limit_broken),
 	cmocka_unit_test(test_limit_no_master),
