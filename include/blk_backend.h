@@ -88,9 +88,18 @@ struct blk_backend_ops {
 	const char *name;
 
 	/*
+	 * Optional.  Before the process locks itself in: sees to it that
+	 * @count disks can be opened at a time after that, and no more.
+	 * Return: 0 or a negative errno.
+	 */
+	int (*reserve)(unsigned int count);
+	void (*unreserve)(void);	/* none is open */
+
+	/*
 	 * @fd becomes the backend's (also on failure); -1 where the backend
 	 * needs none.  @info is copied.  @depth: the most requests ever lent
-	 * at once.  Return: 0 and *ret, or a negative errno.
+	 * at once.  Return: 0 and *ret; -EMFILE if no more than were reserved
+	 * can be open; or another negative errno.
 	 */
 	int (*open)(struct loop *loop, int fd, const struct blk_info *info,
 		    unsigned int depth, struct blk_backend **ret);

@@ -75,9 +75,9 @@ test:
 	$(Q)$(MAKE) check-xen
 
 # Static checks and coverage.
-# uring.c has neither wire structures nor guest pointers, and <liburing.h>
+# Rings have neither wire structures nor guest pointers, and <liburing.h>
 # itself makes sparse complain.
-SPARSE_C := $(filter-out %/uring.c,$(wildcard src/*.c src/*/*.c src/backends/*/*.c))
+SPARSE_C := $(filter-out %/uring.c %/ring.c,$(wildcard src/*.c src/*/*.c src/backends/*/*.c))
 sparse:
 	$(Q)tests/need dev && sparse -Wno-decl -D_GNU_SOURCE -DXVD_VERSION='"$(VERSION)"' \
 	  -Iinclude $(PKG_C) $(SPARSE_C) 2>&1 | tee $(or $(TMPDIR),/tmp)/xvd-sparse.$$$$ ; \

@@ -942,6 +942,45 @@ static void test_close_unlocks(void **state)
 	}
 }
 
+/* Two disks were foreseen: a third has to wait until one of them is gone. */
+static void test_reserve(void **state)
+{
+	const struct blk_backend_ops *ops = &blk_uring_ops;
+	struct blk_backend *other = NULL, *third = NULL;
+	int i;
+
+	(void)state;
+	assert_int_equal(ops->reserve(2), 0);
+	init_error = -EPERM;		/* as in a sandbox */
+	for (i = 0; i < 3; i++) {
+		open_disk(path, BLK_CACHE_WRITEBACK);
+		assert_int_equal(once(BLK_WRITE, 0, 4096, 0), 0);
+		assert_int_equal(ops->open(loop, dup(file), &info, DEPTH,
+					   &other), 0);
+		assert_int_equal(ops->open(loop, dup(file), &info, DEPTH,
+					   &third), -EMFILE);
+		ops->close(other);
+		assert_int_equal(once(BLK_READ, 4096, 4096, 0), 0);
+		close_disk();
+	}
+	test_close_unlocks(NULL);
+	ops->unreserve();
+	assert_int_equal(ops->open(loop, dup(file), &info, DEPTH, &third),
+			 -EPERM);
+	init_error = 0;
+}
+
+/* It is good for no more than any other. */
+static void test_reserve_restricted(void **state)
+{
+	const struct blk_backend_ops *ops = &blk_uring_ops;
+
+	assert_int_equal(ops->reserve(1), 0);
+	test_restricted(state);
+	close_disk();
+	ops->unreserve();
+}
+
 /* ---- block devices ---- */
 
 static void with_loopdev(void (*check)(void), enum blk_cache cache,
@@ -1098,6 +1137,8 @@ static const struct CMUnitTest tests[] = {
 	T(test_no_descriptors),
 	T(test_close_nothing),
 	T(test_close_unlocks),
+	T(test_reserve),
+	T(test_reserve_restricted),
 	T(test_blkdev_direct),
 	T(test_blkdev_cached),
 	T(test_blkdev_4k),

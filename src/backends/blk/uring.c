@@ -43,23 +43,18 @@
  * file have?) while it submits, once in a while.  fsync, fallocate and
  * buffered writes always go to io-wq.  Its threads belong to the thread that
  * runs the loop, and are shared by all disks of that loop.  They count as
- * processes of our uid: an RLIMIT_NPROC without room for WORKERS_MAX of them
- * turns into ECANCELED for every request that needs one.
- *
- * A ring may do what is needed here and nothing else (uring_restrict()), so
- * that it is no way around a sandbox.
+ * processes of our uid: an RLIMIT_NPROC without room for them (ring.c says how
+ * many) turns into ECANCELED for every request that needs one.
  *
  * Discarding on a block device is the one thing not done by io_uring.  The
  * kernel's fallocate for block devices is BLKZEROOUT (ZERO_RANGE, exactly)
  * or a WRITE ZEROES that may unmap (PUNCH_HOLE), but never a plain discard,
  * and PUNCH_HOLE is refused by devices that discard but do not zero, such as
- * dm-thin.  So a thread calls the BLKDISCARD ioctl.  It is made by open(),
- * not by the first discard, so that a sandbox need not allow new threads.
+ * dm-thin.  So a thread calls the BLKDISCARD ioctl.
  */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <liburing.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <pthread.h>
@@ -67,11 +62,11 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include "blk_backend.h"
 #include "loop.h"
+#include "ring.h"
 #include "util.h"
 
 /*
@@ -79,9 +74,6 @@
  * writes.  Everything faster has more.
  */
 #define FILE_KERNEL_MAX	48
-
-/* Kernel threads: sequential I/O needs few, cold buffered reads like many. */
-#define WORKERS_MAX	32
 
 #define ZEROES_BYTES	(64u << 10)
 #define TRANSFER_MAX	(1u << 30)	/* an entry's length has 32 bits */
@@ -609,86 +601,6 @@ static void uring_probe(struct uring *u)
 			  errno == EOPNOTSUPP;
 }
 
-static int uring_setup(struct uring *u)
-{
-	/*
-	 * By kernel: 6.0, 5.19, 5.10, any.  With COOP_TASKRUN a completion
-	 * does not interrupt us in user space, where we have better things to
-	 * do.  R_DISABLED: until uring_restrict().
-	 */
-	static const unsigned int flags[] = {
-		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SINGLE_ISSUER |
-		IORING_SETUP_R_DISABLED,
-		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_R_DISABLED,
-		IORING_SETUP_R_DISABLED,
-		0,
-	};
-	struct io_uring_params params;
-	size_t i;
-	int r = -EINVAL;
-
-	for (i = 0; i < ARRAY_SIZE(flags) && r == -EINVAL; i++) {
-		params = (struct io_uring_params){ .flags = flags[i] };
-		r = io_uring_queue_init_params(u->depth, &u->ring, &params);
-	}
-	u->ring_ok = r == 0;
-	return r;
-}
-
-/*
- * What a ring does needs no system call of its own, so a filter of system
- * calls does not see it: a ring could open files, and sockets.  This one does
- * what is above, with the one file it has, and that cannot be changed.
- */
-static int uring_restrict(struct uring *u)
-{
-	static const uint8_t ops[] = {
-		IORING_OP_NOP, IORING_OP_READ, IORING_OP_WRITE,
-		IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC,
-		IORING_OP_FALLOCATE,
-	};
-	struct io_uring_restriction t[ARRAY_SIZE(ops) + 4] = {
-		{ .opcode	= IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
-		  .sqe_flags	= IOSQE_FIXED_FILE | IOSQE_ASYNC },
-		{ .opcode	= IORING_RESTRICTION_SQE_FLAGS_REQUIRED,
-		  .sqe_flags	= IOSQE_FIXED_FILE },
-		{ .opcode	= IORING_RESTRICTION_REGISTER_OP,
-		  .register_op	= IORING_UNREGISTER_FILES },
-		{ .opcode	= IORING_RESTRICTION_REGISTER_OP,
-		  .register_op	= IORING_UNREGISTER_RING_FDS },
-	};
-	size_t i;
-	int r;
-
-	if (!(u->ring.flags & IORING_SETUP_R_DISABLED))
-		return 0;
-	for (i = 0; i < ARRAY_SIZE(ops); i++) {
-		t[4 + i].opcode = IORING_RESTRICTION_SQE_OP;
-		t[4 + i].sqe_op = ops[i];
-	}
-	/* liburing 2.3 has functions for these, and forgets to export them. */
-	r = (int)syscall(SYS_io_uring_register, u->ring.ring_fd,
-			 IORING_REGISTER_RESTRICTIONS, t, ARRAY_SIZE(t));
-	if (r == 0)
-		r = (int)syscall(SYS_io_uring_register, u->ring.ring_fd,
-				 IORING_REGISTER_ENABLE_RINGS, NULL, 0);
-	return r < 0 ? -errno : 0;
-}
-
-static int uring_register(struct uring *u)
-{
-	unsigned int workers[2] = { WORKERS_MAX, 1 };
-	int r;
-
-	r = io_uring_register_files(&u->ring, &u->fd, 1);
-	if (r < 0)
-		return r;
-	/* Both may fail, on older kernels: then it is a little slower. */
-	(void)io_uring_register_iowq_max_workers(&u->ring, workers);
-	(void)io_uring_register_ring_fd(&u->ring);
-	return uring_restrict(u);
-}
-
 static int uring_watch(struct uring *u)
 {
 	int r;
@@ -716,14 +628,8 @@ static void uring_close(struct blk_backend *be)
 	loop_fd_del(u->discard_watch);
 	loop_fd_del(u->ring_watch);
 	loop_timer_del(u->retry);
-	if (u->ring_ok) {
-		/*
-		 * A dead ring lets go of its files when the kernel finds the
-		 * time, and the image would stay locked until then.
-		 */
-		(void)io_uring_unregister_files(&u->ring);
-		io_uring_queue_exit(&u->ring);
-	}
+	if (u->ring_ok)
+		ring_put(&u->ring);
 	close(u->fd);
 	free(u);
 }
@@ -754,9 +660,8 @@ static int uring_open(struct loop *loop, int fd, const struct blk_info *info,
 	u->discarder.done_event = -1;
 
 	uring_probe(u);
-	r = uring_setup(u);
-	if (r == 0)
-		r = uring_register(u);
+	r = ring_get(fd, &u->kernel_max, &u->ring);
+	u->ring_ok = r == 0;
 	if (r == 0 && info->is_blkdev && info->can_discard)
 		r = discarder_start(&u->discarder, fd);
 	if (r == 0)
@@ -770,9 +675,11 @@ static int uring_open(struct loop *loop, int fd, const struct blk_info *info,
 }
 
 const struct blk_backend_ops blk_uring_ops = {
-	.name	= "uring",
-	.open	= uring_open,
-	.submit	= uring_submit,
-	.kick	= uring_kick,
-	.close	= uring_close,
+	.name		= "uring",
+	.reserve	= ring_reserve,
+	.unreserve	= ring_unreserve,
+	.open		= uring_open,
+	.submit		= uring_submit,
+	.kick		= uring_kick,
+	.close		= uring_close,
 };
