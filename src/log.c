@@ -126,13 +126,42 @@ static size_t line_add_visible(char *line, size_t len, const char *src)
 	return len + 3;
 }
 
+static void line_to_syslog(enum log_level level, const char *text)
+{
+	char line[LINE_BYTES];
+	size_t len = line_add_visible(line, 0, text);
+
+	syslog((int)level, "%.*s", (int)len, line);
+}
+
+static void line_to_stderr(enum log_level level, const char *text)
+{
+	char line[LINE_BYTES];
+	size_t len, done = 0;
+	ssize_t r;
+	int n;
+
+	if (log_journal)
+		n = snprintf(line, sizeof(line), "<%d>", (int)level);
+	else
+		n = snprintf(line, sizeof(line), "%.64s: ", log_program);
+	len = line_add_visible(line, (size_t)n, text);
+	line[len++] = '\n';
+
+	while (done < len) {
+		r = write(STDERR_FILENO, line + done, len - done);
+		if (r > 0)
+			done += (size_t)r;
+		else if (r == 0 || errno != EINTR)
+			break;		/* nobody left to tell */
+	}
+}
+
 void log_line(enum log_level level, const char *fmt, ...)
 {
 	/* One byte more than a line holds: too long must look too long. */
-	char text[LINE_BYTES + 1], line[LINE_BYTES];
+	char text[LINE_BYTES + 1];
 	int saved_errno = errno, n;
-	size_t len, done = 0;
-	ssize_t r;
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -143,26 +172,9 @@ void log_line(enum log_level level, const char *fmt, ...)
 			       fmt);
 
 	if (log_syslog)
-		n = 0;
-	else if (log_journal)
-		n = snprintf(line, sizeof(line), "<%d>", (int)level);
+		line_to_syslog(level, text);
 	else
-		n = snprintf(line, sizeof(line), "%.64s: ", log_program);
-	len = line_add_visible(line, (size_t)n, text);
-	if (log_syslog) {
-		syslog((int)level, "%.*s", (int)len, line);
-		errno = saved_errno;
-		return;
-	}
-	line[len++] = '\n';
-
-	while (done < len) {
-		r = write(STDERR_FILENO, line + done, len - done);
-		if (r > 0)
-			done += (size_t)r;
-		else if (r == 0 || errno != EINTR)
-			break;		/* nobody left to tell */
-	}
+		line_to_stderr(level, text);
 	errno = saved_errno;
 }
 
