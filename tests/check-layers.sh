@@ -5,15 +5,15 @@ bad=0
 say() { echo "layer: $*" >&2; bad=1; }
 
 # 1. Our own headers: include/, a file's own folder, and - only for the wiring
-#    files of src/ - any folder below src/.  A base file may include its own
-#    header beside those of include/.
+#    files of src/ - any folder below src/.  A base file may include headers of
+#    base files beside those of include/.
 check_own() {	# check_own FILE HEADER
 	dir=${1%/*} stem=$(basename "${1%.[ch]}")
 	[ -f "include/$2" ] && return
 	case $dir in
 	include) ;;
 	src) case " $BASE " in
-		*" $stem "*) [ "$2" = "$stem.h" ] && return ;;
+		*" $stem "*) case " $BASE " in *" ${2%.h} "*) return 0 ;; esac ;;
 		*) [ -f "src/$2" ] && return ;;
 		esac ;;
 	*) [ -f "$dir/$2" ] && return ;;
