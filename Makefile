@@ -48,7 +48,7 @@ OUR_C     = -std=gnu11 -D_GNU_SOURCE -DXVD_VERSION='"$(VERSION)"' -iquote includ
 OUR_L     = -pie -Wl,--as-needed -Wl,-z,relro,-z,now $(INSTR)
 
 # src/ holds two kinds of file; the lists say which is which.
-BASE     := log loop iov state notify             # may include only include/
+BASE     := log journal loop iov state notify     # may include only include/
 BASE     := $(filter $(BASE),$(patsubst src/%.c,%,$(wildcard src/*.c)))
 LAYERS   := virtio ioreq backends/blk backends/net
 obj       = $(patsubst %.c,$B/%.o,$(wildcard $(1)))

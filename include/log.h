@@ -35,7 +35,10 @@ enum log_topic {
 	LOG_T_COUNT
 };
 
-/* Where the lines of one process go: stderr, plain or with "<N>". */
+/*
+ * Where the lines of one process go: stderr, plain or with "<N>"; with the
+ * latter, and if stderr is systemd's journal, to the journal (src/journal.h).
+ */
 void log_init(const char *program, bool journal_prefix);
 
 /* From now on to syslog, for a process without a standard error. */

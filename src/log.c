@@ -9,6 +9,9 @@
  *	plain		xen-virtiod: d12 vblk0: text
  *	for journald	<4>d12 vblk0: text		(it knows the program)
  *
+ * Where standard error is the journal itself, journal.c sends it there with
+ * fields instead; if it cannot, the latter of the two is written.
+ *
  * Much of what is logged quotes somebody else: a guest, a file name, a key
  * in xenstore.  Control characters, those of Unicode too, and what is no UTF-8
  * are therefore made visible here, in the one place that all lines pass: nobody else's newline starts a line of ours
@@ -21,6 +24,7 @@
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
+#include "journal.h"
 #include "log.h"
 #include "util.h"
 
@@ -51,6 +55,7 @@ void log_init(const char *program, bool journal_prefix)
 {
 	log_program = program;
 	log_journal = journal_prefix;
+	journal_init(JOURNAL_SOCKET);
 }
 
 void log_use_syslog(void)
@@ -126,6 +131,17 @@ static size_t line_add_visible(char *line, size_t len, const char *src)
 	return len + 3;
 }
 
+/* Return: whether it has arrived there. */
+static bool line_to_journal(enum log_level level, const char *text)
+{
+	char line[LINE_BYTES];
+
+	if (!log_journal || !journal_is_stderr())
+		return false;
+	line[line_add_visible(line, 0, text)] = '\0';
+	return journal_send((int)level, log_program, line) == 0;
+}
+
 static void line_to_syslog(enum log_level level, const char *text)
 {
 	char line[LINE_BYTES];
@@ -173,7 +189,7 @@ void log_line(enum log_level level, const char *fmt, ...)
 
 	if (log_syslog)
 		line_to_syslog(level, text);
-	else
+	else if (!line_to_journal(level, text))
 		line_to_stderr(level, text);
 	errno = saved_errno;
 }
