@@ -9,13 +9,21 @@
  * terminating zero.
  */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "log.h"
 #include "notify.h"
+
+#define STATUS_BYTES	256
 
 int notify_send(const char *state)
 {
@@ -44,4 +52,79 @@ int notify_send(const char *state)
 	r = n < 0 ? -errno : 0;		/* a datagram goes whole or not */
 	(void)close(fd);		/* nothing was written behind it */
 	return r;
+}
+
+int notify_reloading(void)
+{
+	struct timespec ts;
+	char state[64];
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);	/* cannot fail */
+	(void)snprintf(state, sizeof(state),
+		       "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+		       (uint64_t)ts.tv_sec * 1000000 +
+		       (uint64_t)ts.tv_nsec / 1000);	/* it fits */
+	return notify_send(state);
+}
+
+/* A newline would end the line, and begin something else. */
+static void make_visible(char *s)
+{
+	size_t n;
+
+	for (; *s; s += n ? n : 1) {
+		n = log_visible(s);
+		if (!n)
+			*s = '?';
+	}
+}
+
+int notify_status(const char *fmt, ...)
+{
+	char state[STATUS_BYTES] = "STATUS=";
+	size_t len = strlen(state);
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(state + len, sizeof(state) - len, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return -EINVAL;
+	make_visible(state + len);	/* also half a character at the end */
+	return notify_send(state);
+}
+
+/* Return: 0, or -EINVAL for anything but a number above 0. */
+static int positive_number(const char *s, uint64_t *ret)
+{
+	uint64_t n;
+	char *end;
+
+	if (*s < '0' || *s > '9')	/* strtoull() takes blanks and signs */
+		return -EINVAL;
+	errno = 0;
+	n = strtoull(s, &end, 10);
+	if (errno || *end || n == 0)
+		return -EINVAL;
+	*ret = n;
+	return 0;
+}
+
+int notify_watchdog(uint64_t *ret_usec)
+{
+	const char *usec = getenv("WATCHDOG_USEC");
+	const char *who = getenv("WATCHDOG_PID");
+	uint64_t pid;
+	int r;
+
+	if (!usec)
+		return 0;
+	if (who) {
+		r = positive_number(who, &pid);
+		if (r < 0 || pid != (uint64_t)getpid())
+			return r;	/* 0: for our parent, say */
+	}
+	r = positive_number(usec, ret_usec);
+	return r < 0 ? r : 1;
 }
