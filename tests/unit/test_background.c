@@ -35,13 +35,32 @@ void openlog(const char *ident, int option, int facility)
 	assert_int_equal(facility, LOG_DAEMON);
 }
 
-void syslog(int level, const char *fmt, ...)
+__attribute__((format(printf, 2, 0)))
+static void syslog_said(int level, const char *fmt, va_list ap)
+{
+	(void)dprintf(talk[1], "%d:", level);
+	(void)vdprintf(talk[1], fmt, ap);
+}
+
+void (syslog)(int level, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
-	(void)dprintf(talk[1], "%d:", level);
-	(void)vdprintf(talk[1], fmt, ap);
+	syslog_said(level, fmt, ap);
+	va_end(ap);
+}
+
+/* What is called where _FORTIFY_SOURCE is on, as in packages: then syslog()
+ * may be a macro, too. */
+void __syslog_chk(int level, int flag, const char *fmt, ...);
+void __syslog_chk(int level, int flag, const char *fmt, ...)
+{
+	va_list ap;
+
+	(void)flag;
+	va_start(ap, fmt);
+	syslog_said(level, fmt, ap);
 	va_end(ap);
 }
 
