@@ -458,6 +458,8 @@ static void test_no_buffers(void **state)
 	(void)state;
 	need_root();
 	start_both("net,bridge=br0,script=no,ifname=vif9");
+	/* The worker's last line comes through a pipe. */
+	wait_until(t, strstr(toy_log(p), "vnet1: the driver is ready"));
 	said = strlen(toy_log(p));
 	s = netlab_packet("vif9", false);
 	assert_true(s >= 0);
