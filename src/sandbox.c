@@ -23,8 +23,9 @@
  * call is made for what, so the table follows what has been seen with strace
  * and read in their sources:
  *
- *	glibc	fstat() is newfstatat(fd, "", AT_EMPTY_PATH); clocks are
- *		system calls where dom0's cannot be read in user space
+ *	glibc	fstat() is newfstatat(fd, "", AT_EMPTY_PATH), or, from 2.39
+ *		on, fstat(fd); clocks are system calls where dom0's cannot be
+ *		read in user space
  *	libxen	MMAPBATCH is what MMAPBATCH_V2 falls back to
  */
 #include <assert.h>
@@ -62,6 +63,7 @@ static const int allowed[] = {
 	SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl),
 	SCMP_SYS(timerfd_settime), SCMP_SYS(read), SCMP_SYS(readv),
 	SCMP_SYS(close), SCMP_SYS(recvmsg), SCMP_SYS(recvfrom),
+	SCMP_SYS(fstat),		/* is standard error the journal? */
 	/* clocks */
 	SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(time),
 	SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep),
@@ -79,8 +81,8 @@ static const int allowed[] = {
 	/* what the sanitizers do in order to watch, and to complain */
 	SCMP_SYS(sigaltstack), SCMP_SYS(openat), SCMP_SYS(open),
 	SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(prctl),
-	SCMP_SYS(newfstatat), SCMP_SYS(fstat), SCMP_SYS(lseek),
-	SCMP_SYS(getrlimit), SCMP_SYS(prlimit64), SCMP_SYS(uname),
+	SCMP_SYS(newfstatat), SCMP_SYS(lseek), SCMP_SYS(getrlimit),
+	SCMP_SYS(prlimit64), SCMP_SYS(uname),
 	SCMP_SYS(sched_getaffinity), SCMP_SYS(access), SCMP_SYS(pipe2),
 	SCMP_SYS(getdents64), SCMP_SYS(ioctl), SCMP_SYS(mprotect),
 	SCMP_SYS(mmap), SCMP_SYS(getppid), SCMP_SYS(write),
