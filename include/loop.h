@@ -31,6 +31,9 @@ void loop_stop(struct loop *loop, int code);
 /* Calls @fn whenever @fd is readable.  @fd stays the caller's. */
 int loop_fd_add(struct loop *loop, int fd, void (*fn)(void *arg), void *arg,
 		struct loop_fd **ret);
+/* The same whenever @fd has room to write to; pause it when it need not. */
+int loop_fd_add_write(struct loop *loop, int fd, void (*fn)(void *arg),
+		      void *arg, struct loop_fd **ret);
 void loop_fd_del(struct loop_fd *w);	/* NULL is fine */
 
 /* Looks away from a descriptor, and back; already doing so is fine. */

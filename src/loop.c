@@ -261,6 +261,14 @@ int loop_fd_add(struct loop *loop, int fd, void (*fn)(void *arg), void *arg,
 	return loop_watch(loop, fd, EV_READ, fn, arg, ret);
 }
 
+int loop_fd_add_write(struct loop *loop, int fd, void (*fn)(void *arg),
+		      void *arg, struct loop_fd **ret)
+{
+	if (fd < 0)
+		return -EBADF;
+	return loop_watch(loop, fd, EV_WRITE, fn, arg, ret);
+}
+
 int loop_signal_add(struct loop *loop, int signo, void (*fn)(void *arg),
 		    void *arg, struct loop_fd **ret)
 {

@@ -220,6 +220,34 @@ static void test_pause(void **state)
 	loop_fd_pause(f->watch);		/* and deleted as it is */
 }
 
+static void on_write(void *arg)
+{
+	(void)arg;
+	note('w');
+	loop_fd_pause(fix->watch);
+	loop_defer(fix->loop, &fix->a);
+}
+
+/* A full pipe has no room until somebody reads. */
+static void test_write(void **state)
+{
+	struct fixture *f = *state;
+	char much[4096] = { 0 };
+
+	while (write(f->pipe[1], much, sizeof(much)) > 0)
+		;
+	assert_int_equal(loop_fd_add_write(f->loop, f->pipe[1], on_write,
+					   NULL, &f->watch), 0);
+	f->a.fn = work_stop;
+	loop_defer(f->loop, &f->a);
+	assert_int_equal(loop_run(f->loop), 5);
+	assert_string_equal(f->diary, "s");
+	while (read(f->pipe[0], much, sizeof(much)) > 0)
+		;
+	assert_int_equal(loop_run(f->loop), 5);
+	assert_string_equal(f->diary, "sws");
+}
+
 static void on_delete_both(void *arg)
 {
 	(void)arg;
@@ -256,6 +284,8 @@ static void test_fd_refused(void **state)
 
 	assert_true(fd >= 0);
 	assert_int_equal(loop_fd_add(f->loop, -1, on_read, NULL, &w), -EBADF);
+	assert_int_equal(loop_fd_add_write(f->loop, -1, on_read, NULL, &w),
+			 -EBADF);
 
 	/* libevent's complaints arrive in our log. */
 	log_init("xvd", true);
@@ -669,6 +699,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_null),
 	LOOP_TEST(test_fd),
 	LOOP_TEST(test_pause),
+	LOOP_TEST(test_write),
 	LOOP_TEST(test_fd_delete_in_callback),
 	LOOP_TEST(test_fd_refused),
 	LOOP_TEST(test_signal),
