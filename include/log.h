@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum log_level {
 	/* The numbers are syslog's. */
@@ -50,6 +51,12 @@ void log_use_syslog(void);
  * look like.
  */
 size_t log_visible(const char *s);
+
+/*
+ * Prints @text to @to as a line of ours would show it; @mark is what stands
+ * before the two digits of a byte that is not visible, "\\x" there.
+ */
+void log_print_visible(FILE *to, const char *text, const char *mark);
 
 void log_line(enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -131,6 +131,20 @@ static size_t line_add_visible(char *line, size_t len, const char *src)
 	return len + 3;
 }
 
+void log_print_visible(FILE *to, const char *text, const char *mark)
+{
+	size_t n;
+
+	for (; *text != '\0'; text += n ? n : 1) {
+		n = log_visible(text);
+		if (n)
+			(void)fwrite(text, 1, n, to);	/* see ferror() */
+		else
+			(void)fprintf(to, "%s%02x", mark,
+				      (unsigned char)*text);
+	}
+}
+
 /* Return: whether it has arrived there. */
 static bool line_to_journal(enum log_level level, const char *text)
 {

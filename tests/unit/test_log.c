@@ -78,6 +78,10 @@ static void test_visible(void **state)
 	log_warn("'%s'", "\xc2\x9b[2J\xe2\x80\xae\xe9");
 	assert_string_equal(unit_capture_end(&cap),
 		"<4>'\\xc2\\x9b[2J\\xe2\\x80\\xae\\xe9'\n");
+
+	unit_capture_start(&cap, STDOUT_FILENO);
+	log_print_visible(stdout, "\xc3\xa9\n\xc2\x9b\xe9.", "%");
+	assert_string_equal(unit_capture_end(&cap), "\xc3\xa9%0a%c2%9b%e9.");
 }
 
 /* A line that is too long ends in a whole character. */
