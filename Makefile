@@ -26,7 +26,7 @@ endif
 endif
 endif
 
-PKGS     := libevent_core xendevicemodel xenforeignmemory xenevtchn xenstore xencontrol xentoolcore liburing libseccomp
+PKGS     := libevent_core xendevicemodel xenforeignmemory xenevtchn xenstore xencontrol xentoolcore liburing libseccomp json-c
 PKG_C    := $(shell $(PKGCONF) --cflags $(PKGS))
 PKG_L    := $(shell $(PKGCONF) --libs $(PKGS))
 

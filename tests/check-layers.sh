@@ -41,6 +41,7 @@ home 'linux/pci_'    'src/virtio/'
 home 'liburing'      'src/backends/blk/ring\.h'
 home 'linux/if_tun'  'src/(netdev\.c|sandbox\.c|backends/net/tap\.c)'
 home 'seccomp'       'src/sandbox\.c'
+home 'json-c/'       'src/(control\.c|command\.c|ctl/)'
 home 'sys/sdt'       'include/trace\.h'
 
 # 3. A header that a few files of src/ have among themselves.
