@@ -1,4 +1,4 @@
-# make             ./xen-virtiod             make check       everything without Xen, under a minute
+# make             ./xen-virtiod, -virtioctl  make check       everything without Xen, under a minute
 # make demo        a guest on real Xen       make check-xen   every scenario on real Xen (emulated)
 # make test        check and check-xen       make bench-xen   side by side with Xen's own and QEMU
 # make SAN=1 check ASan and UBSan            make coverage    lines of src/virtio and src/ioreq
@@ -6,6 +6,7 @@
 # make V=1         show commands             make install     DESTDIR=x prefix=/usr
 
 PROG     := xen-virtiod
+CTL      := xen-virtioctl
 VERSION  := 0.1.0
 prefix   ?= /usr/local
 sbindir  ?= $(prefix)/sbin
@@ -16,6 +17,7 @@ Q        := $(if $(V),,@)
 BUILD    ?= build$(if $(SAN),-san)$(if $(COV),-cov)$(if $(FUZZ),-fuzz)
 B        := $(BUILD)
 BIN      := $(if $(filter build,$B),$(PROG),$B/$(PROG))
+CTL_BIN  := $(if $(filter build,$B),$(CTL),$B/$(CTL))
 
 # The packages that the build needs are installed where they are missing.
 ifeq ($(filter clean help,$(MAKECMDGOALS)),)
@@ -56,11 +58,17 @@ LIBS     := $(foreach l,$(LAYERS),$(if $(wildcard src/$l/*.c),$B/$(subst /,-,$l)
 BASE_O   := $(BASE:%=$B/src/%.o)
 WIRING   := $(filter-out $(BASE_O),$(call obj,src/*.c))
 
-all: $(BIN)
+all: $(BIN) $(CTL_BIN)
 
 $(BIN): $(WIRING) $(LIBS) $(BASE_O)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(OUR_L) $(LDFLAGS) -o $@ $(WIRING) -Wl,--start-group $(LIBS) -Wl,--end-group $(BASE_O) $(PKG_L)
+
+# The client has nothing of the daemon's but how it writes lines.
+CTL_O    := $(call obj,src/ctl/*.c) $B/src/log.o $B/src/journal.o
+$(CTL_BIN): $(CTL_O)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(OUR_L) $(LDFLAGS) -o $@ $(CTL_O) $(shell $(PKGCONF) --libs json-c)
 
 define layer
 $B/$(subst /,-,$(1)).a: $(call obj,src/$(1)/*.c)
@@ -75,12 +83,14 @@ $B/%.o: %.c Makefile
 
 include tests/tests.mk
 
-install: $(BIN)
+install: $(BIN) $(CTL_BIN)
 	install -D -m 755 $(BIN) $(DESTDIR)$(sbindir)/$(PROG)
+	install -D -m 755 $(CTL_BIN) $(DESTDIR)$(sbindir)/$(CTL)
 	install -D -m 644 man/xen-virtiod.8 $(DESTDIR)$(mandir)/man8/xen-virtiod.8
+	install -D -m 644 man/xen-virtioctl.1 $(DESTDIR)$(mandir)/man1/xen-virtioctl.1
 
 clean:
-	rm -rf build build-san build-cov build-fuzz build-clang $(PROG)
+	rm -rf build build-san build-cov build-fuzz build-clang $(PROG) $(CTL)
 
 help:
 	@sed -n '/^#/!q; s/^# *//p' Makefile
