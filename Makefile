@@ -11,6 +11,7 @@ VERSION  := 0.1.0
 prefix   ?= /usr/local
 sbindir  ?= $(prefix)/sbin
 mandir   ?= $(prefix)/share/man
+bashdir  ?= $(prefix)/share/bash-completion/completions
 CC       ?= cc
 PKGCONF  ?= pkg-config
 Q        := $(if $(V),,@)
@@ -88,6 +89,7 @@ install: $(BIN) $(CTL_BIN)
 	install -D -m 755 $(CTL_BIN) $(DESTDIR)$(sbindir)/$(CTL)
 	install -D -m 644 man/xen-virtiod.8 $(DESTDIR)$(mandir)/man8/xen-virtiod.8
 	install -D -m 644 man/xen-virtioctl.1 $(DESTDIR)$(mandir)/man1/xen-virtioctl.1
+	install -D -m 644 completion/xen-virtioctl $(DESTDIR)$(bashdir)/xen-virtioctl
 
 clean:
 	rm -rf build build-san build-cov build-fuzz build-clang $(PROG) $(CTL)

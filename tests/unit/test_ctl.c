@@ -814,6 +814,85 @@ static void test_control(void **state)
 		     "long: use up to 65536 bytes in one line");
 }
 
+/* ---- completion ---- */
+
+/* What Bash offers for @line, whose words are divided by blanks. */
+static const char *complete(const char *line)
+{
+	static char text[4096], script[4096];
+	size_t n;
+	FILE *f;
+
+	snprintf(script, sizeof(script), "bash -c '"
+		 ". completion/xen-virtioctl;"
+		 "xen-virtioctl() { %s --socket %s \"$@\"; };"
+		 "mapfile -t -d \" \" COMP_WORDS < <(printf %%s \"$1\");"
+		 "COMP_CWORD=$((${#COMP_WORDS[@]} - 1));"
+		 "[[ $1 == *\" \" ]] && COMP_WORDS+=(\"\") && ((COMP_CWORD++));"
+		 "_xen_virtioctl; echo \"${COMPREPLY[*]}\""
+		 "' bash '%s' 2>&1", CTL_BIN, t.path, line);
+	f = popen(script, "r");
+	assert_non_null(f);
+	n = fread(text, 1, sizeof(text) - 1, f);
+	assert_true(n > 0);
+	text[n - 1] = '\0';		/* the newline */
+	(void)pclose(f);
+	return text;
+}
+
+#define HOSTILE	"{\"guests\":[{\"devices\":[{\"bdf\":\"x\",\"limits\":" \
+	"{\"name\":\"no\"},\"name\":\"vblk0\"},{\"name\":\"vnet1\"," \
+	"\"what\":\"\\\"name\\\":\\\"no\\\"\"}],\"worker\":{\"name\":\"no\"}," \
+	"\"domid\":5,\"name\":\"web1\"},{\"name\":\"w$(touch no)\"," \
+	"\"devices\":[]},{\"name\":\"we;`no`\"},{\"name\":\"w\\\"x\"}," \
+	"{\"name\":\"name\",\"devices\":[{\"name\":\"vblk9\"}]}]}"
+
+static void test_completion(void **state)
+{
+	static const struct {
+		const char *line, *offered;
+	} c[] = {
+		{ "xen-virtioctl re", "reload resize" },
+		{ "xen-virtioctl ", "attach detach link list reload resize "
+		  "show stats" },
+		{ "xen-virtioctl --json l", "link list" },
+		{ "xen-virtioctl --t", "--timeout" },
+		{ "xen-virtioctl list --", "--help --interval --json --socket "
+		  "--timeout --version" },
+		{ "xen-virtioctl --timeout 3 rel", "reload" },
+		{ "xen-virtioctl --timeout = 3 rel", "reload" },
+		{ "xen-virtioctl --timeout ", "" },
+		{ "xen-virtioctl --socket /dev/nul", "/dev/null" },
+		{ "xen-virtioctl --socket = /dev/nul", "/dev/null" },
+		{ "xen-virtioctl attach web1 ", "blk, net," },
+		{ "xen-virtioctl link web1 vnet1 d", "down" },
+		{ "xen-virtioctl reload ", "" },
+		{ "xen-virtioctl list web1 ", "" },
+	};
+	static const struct {
+		const char *line, *offered;
+	} asked[] = {
+		{ "xen-virtioctl list we", "web1 we\\;\\`no\\`" },
+		{ "xen-virtioctl show ", "web1 we\\;\\`no\\` name" },
+		{ "xen-virtioctl show web1 ", "vblk0 vnet1" },
+		{ "xen-virtioctl detach web1 vn", "vnet1" },
+		{ "xen-virtioctl resize --json name ", "vblk9" },
+		{ "xen-virtioctl link we ", "" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(c); i++)
+		assert_string_equal(complete(c[i].line), c[i].offered);
+	for (i = 0; i < ARRAY_SIZE(asked); i++) {
+		DAEMON(RESULT(HOSTILE));
+		assert_string_equal(complete(asked[i].line), asked[i].offered);
+		assert_string_equal(t.shared->requests[0], V "\"list\"}");
+	}
+	stop_daemon();			/* nobody is there */
+	assert_string_equal(complete("xen-virtioctl show "), "");
+}
+
 #define CTL_TEST(f)	cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 static const struct CMUnitTest tests[] = {
@@ -834,6 +913,7 @@ static const struct CMUnitTest tests[] = {
 	CTL_TEST(test_slow),
 	CTL_TEST(test_interrupted),
 	CTL_TEST(test_control),
+	CTL_TEST(test_completion),
 };
 
 UNIT_MAIN(tests)
