@@ -136,8 +136,7 @@ static size_t terminal_width(void)
 {
 	struct winsize ws;
 
-	if (!isatty(STDOUT_FILENO) ||
-	    ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) < 0)
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) < 0)
 		return 0;
 	return ws.ws_col;
 }
