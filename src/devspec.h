@@ -7,7 +7,8 @@
  *
  * kind first, then key=value in any order.  A comma inside a value is
  * doubled, as in QEMU, and "_" in a key is as good as "-".  The same parser
- * serves the command line, the configuration file and the xl stanza.
+ * serves the command line, the configuration file and the xl stanza.  Where
+ * several of these speak of one device, they are layers, and later ones win.
  */
 #ifndef XVD_DEVSPEC_H
 #define XVD_DEVSPEC_H
@@ -87,6 +88,41 @@ struct devspec {
 int devspec_parse(const char *text, struct devspec *ret,
 		  char *why, size_t why_len);
 void devspec_fini(struct devspec *spec);
+
+/*
+ * The same from several texts, such as defaults, what a toolstack says, and
+ * what the configuration file adds: a key replaces the same key of an earlier
+ * layer, and takes from the earlier layers what makes no sense beside it (a
+ * tap's name a bridge: the tables of contraries).  Within one layer a key is
+ * given once.  All layers are of one kind.  What is wrong with a layer is said
+ * with its origin, what is wrong with all of them together with the last one's.
+ */
+#define DEVSPEC_MAX_LAYERS	4
+
+struct devspec_layer {
+	const char	*text;		/* KIND,KEY=VALUE,... or just KIND */
+	const char	*origin;	/* put before messages; or NULL */
+};
+
+int devspec_merge(const struct devspec_layer *layers, size_t count,
+		  struct devspec *ret, char *why, size_t why_len);
+
+/*
+ * Is one layer good as far as it goes?  Every key and every value is looked
+ * at, but nothing need be complete.  Return: 0 and *ret, or -EINVAL and @why.
+ */
+int devspec_check(const struct devspec_layer *layer, enum devspec_kind *ret,
+		  char *why, size_t why_len);
+
+/* Whether the text, good or not, has this key. */
+bool devspec_has_key(const char *text, const char *key);
+
+/*
+ * Takes the first "key=value" of that key out of @text.  Return: the value,
+ * for free(), with its commas as they were; NULL if the text has no such key,
+ * or for want of memory.
+ */
+char *devspec_cut_key(char *text, const char *key);
 
 /*
  * Gives every spec without a bdf the first free slot from

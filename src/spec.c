@@ -23,11 +23,17 @@
 
 void spec_say(const struct spec_why *why, const char *fmt, ...)
 {
+	size_t len = 0;
 	va_list ap;
 
-	va_start(ap, fmt);
 	/* Cut off if there is no room; never longer than asked for. */
-	(void)vsnprintf(why->text, why->len, fmt, ap);
+	if (why->origin)
+		len = (size_t)snprintf(why->text, why->len, "%s: ",
+				       why->origin);
+	if (len && len >= why->len)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(why->text + len, why->len - len, fmt, ap);
 	va_end(ap);
 }
 

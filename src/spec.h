@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * spec.h: what the files of the device grammar share, and nobody else.
+ * spec.h: what the files of the device grammar share, and nobody else but
+ * the configuration file, which is written in it.
  *
  *	devspec.c	from text to pairs to a struct devspec; addresses
  *	spec_blk.c	disks: keys, defaults, what goes with what
@@ -24,8 +25,9 @@
 
 /* Where it goes. */
 struct spec_why {
-	char	*text;
-	size_t	len;
+	char		*text;
+	size_t		len;
+	const char	*origin;	/* put before it; or NULL */
 };
 
 /* Cut off if there is no room. */
@@ -54,10 +56,24 @@ struct spec_key {
 	unsigned int bits;
 };
 
+/*
+ * A key that makes no sense beside others: in a later layer it takes them
+ * away from the earlier ones.  Within one layer check() refuses them.
+ */
+struct spec_contrary {
+	const char *key;
+	const char *value;		/* with this value only; NULL: any */
+	const char *drops[8];		/* the last is NULL */
+};
+
+#define SPEC_MAX_KEYS	32
+
 struct spec_kind {
 	const char		*name;
 	const struct spec_key	*keys;
-	size_t			nkeys;		/* at most 32 */
+	size_t			nkeys;		/* at most SPEC_MAX_KEYS */
+	const struct spec_contrary *contraries;
+	size_t			ncontraries;
 
 	/* First: everything that may be left out. */
 	void (*init)(struct devspec *spec);

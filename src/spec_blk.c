@@ -207,6 +207,12 @@ static const struct spec_key blk_keys[] = {
 	{ "burst-length", .parse = parse_burst_length },
 };
 
+static const struct spec_contrary blk_contraries[] = {
+	{ "path",	NULL,		{ "engine", "size" } },
+	{ "engine",	"null",		{ "path" } },
+	{ "engine",	"uring",	{ "size" } },
+};
+
 static void spec_blk_init(struct devspec *spec)
 {
 	spec->blk = (struct devspec_blk){
@@ -318,6 +324,8 @@ const struct spec_kind spec_blk_kind = {
 	.name	= "blk",
 	.keys	= blk_keys,
 	.nkeys	= ARRAY_SIZE(blk_keys),
+	.contraries	= blk_contraries,
+	.ncontraries	= ARRAY_SIZE(blk_contraries),
 	.init	= spec_blk_init,
 	.check	= spec_blk_check,
 	.fini	= spec_blk_fini,

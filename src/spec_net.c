@@ -272,6 +272,15 @@ static const struct spec_key net_keys[] = {
 
 /* ---- what goes with what ---- */
 
+static const struct spec_contrary net_contraries[] = {
+	{ "tap",	NULL,	{ "bridge", "script", "downscript", "ifname",
+				  "persist", "engine" } },
+	{ "bridge",	NULL,	{ "tap", "engine" } },
+	{ "engine",	"null",	{ "bridge", "tap", "script", "downscript",
+				  "ifname", "persist", "rate" } },
+	{ "script",	"no",	{ "downscript" } },
+};
+
 static bool has_script(const struct devspec_net *net)
 {
 	return net->script && strcmp(net->script, "no") != 0;
@@ -393,6 +402,8 @@ const struct spec_kind spec_net_kind = {
 	.name	= "net",
 	.keys	= net_keys,
 	.nkeys	= ARRAY_SIZE(net_keys),
+	.contraries	= net_contraries,
+	.ncontraries	= ARRAY_SIZE(net_contraries),
 	.init	= spec_net_init,
 	.check	= spec_net_check,
 	.fini	= spec_net_fini,

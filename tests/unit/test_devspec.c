@@ -758,6 +758,224 @@ static void test_long(void **state)
 	assert_int_equal(why[0], '#');
 }
 
+/* ---- layers ---- */
+
+#define LAYERS(...) \
+	(const struct devspec_layer[]){ __VA_ARGS__ }, \
+	sizeof((const struct devspec_layer[]){ __VA_ARGS__ }) / \
+	sizeof(struct devspec_layer)
+
+static struct devspec merge(const struct devspec_layer *layers, size_t count)
+{
+	struct devspec spec;
+	char why[512] = "";
+
+	if (devspec_merge(layers, count, &spec, why, sizeof(why)) != 0)
+		fail_msg("%s: %s", layers[count - 1].text, why);
+	return spec;
+}
+
+/* Later layers win, key by key, and a key of theirs may be spelt otherwise. */
+static void test_layers(void **state)
+{
+	struct devspec s;
+
+	(void)state;
+	s = merge(LAYERS({ "blk,cache=writeback,queue-size=64,serial=d", "" },
+			 { "blk,path=/x,,y,readonly=on,discard=on", "" },
+			 { "blk,queue_size=128,serial=s,readonly=off", "" }));
+	assert_string_equal(s.blk.path, "/x,y");
+	assert_string_equal(s.blk.serial, "s");
+	assert_int_equal(s.blk.cache, BLK_CACHE_WRITEBACK);
+	assert_true(s.blk.cache_given);
+	assert_int_equal(s.blk.queue_size, 128);
+	assert_int_equal(s.blk.discard, 1);
+	assert_false(s.blk.readonly);
+	devspec_fini(&s);
+
+	s = merge(LAYERS({ "net,tso=off,guest_tso4=on,bridge=b", NULL },
+			 { "net", NULL }, { "net,tso=on,guest-tso4=off", NULL }));
+	assert_int_equal(s.net.send_offloads, ALL);
+	assert_int_equal(s.net.recv_offloads, ALL & ~NET_TSO4);
+	devspec_fini(&s);
+}
+
+/* What makes no sense beside a later layer's key is gone. */
+static void test_layers_contrary(void **state)
+{
+	struct devspec s;
+
+	(void)state;
+	s = merge(LAYERS({ "net,bridge=b,script=s,downscript=/d,ifname=i,"
+			   "persist=on,mtu=9000", NULL },
+			 { "net,tap=t", NULL }));
+	assert_null(s.net.bridge);
+	assert_null(s.net.script);
+	assert_null(s.net.ifname);
+	assert_false(s.net.persist);
+	assert_string_equal(s.net.tap, "t");
+	assert_int_equal(s.net.mtu, 9000);
+	devspec_fini(&s);
+
+	s = merge(LAYERS({ "net,tap=t", NULL }, { "net,bridge=b", NULL }));
+	assert_null(s.net.tap);
+	devspec_fini(&s);
+
+	s = merge(LAYERS({ "net,bridge=b,script=s,ifname=i,persist=on,"
+			   "downscript=/d,rate=1MB/s", NULL },
+			 { "net,engine=null", NULL }));
+	assert_null(s.net.bridge);
+	assert_int_equal(s.net.rate_bytes, 0);
+	devspec_fini(&s);
+
+	s = merge(LAYERS({ "net,engine=null", NULL }, { "net,tap=t", NULL }));
+	assert_string_equal(s.net.engine, "tap");
+	devspec_fini(&s);
+	s = merge(LAYERS({ "net,engine=null", NULL }, { "net,bridge=t", NULL }));
+	assert_string_equal(s.net.engine, "tap");
+	devspec_fini(&s);
+
+	s = merge(LAYERS({ "net,bridge=b,script=s,downscript=/d", NULL },
+			 { "net,script=no", NULL }));
+	assert_null(s.net.downscript);
+	devspec_fini(&s);
+
+	s = merge(LAYERS({ "blk,engine=null,size=1G", NULL },
+			 { "blk,path=/x", NULL }));
+	assert_string_equal(s.blk.engine, "uring");
+	assert_int_equal(s.blk.size, 0);
+	devspec_fini(&s);
+	s = merge(LAYERS({ "blk,path=/x", NULL },
+			 { "blk,size=1G,engine=null", NULL }));
+	assert_null(s.blk.path);
+	assert_int_equal(s.blk.size, 1 << 30);
+	devspec_fini(&s);
+	s = merge(LAYERS({ "blk,engine=null,size=1G", NULL },
+			 { "blk,engine=uring", NULL }, { "blk,path=/x", NULL }));
+	assert_int_equal(s.blk.size, 0);
+	devspec_fini(&s);
+}
+
+static void test_layers_refused(void **state)
+{
+	static const struct {
+		struct devspec_layer layers[3];
+		const char *why;
+	} t[] = {
+		{ { { "blk,queues=17", "f:3" }, { "blk,queues=1", NULL } },
+		  "f:3: queues='17': use 1 to 16" },
+		{ { { "blk,path=/x", "f:3" }, { "blk,queues=0", "stanza" } },
+		  "stanza: queues='0': use 1 to 16" },
+		{ { { "blk,path=/x", "f:3" }, { "net,queues=0", "f:4" } },
+		  "f:4: 'net': this device is a blk" },
+		{ { { "disk", "f:3" }, { "blk", "f:4" } },
+		  "f:3: 'disk' " KIND_USE },
+		{ { { "blk,path=/x", "f:3" },
+		    { "blk,queue-size=2,queue_size=2", "f:4" } },
+		  "f:4: queue_size='2': queue_size is given twice" },
+		{ { { "blk", "f:3" }, { "blk,nope=1", "f:4" } },
+		  "f:4: 'nope' is no key of blk: use " KEYS },
+		{ { { "blk", "f:3" }, { "blk,", "f:4" } },
+		  "f:4: there is a comma too many before '': use "
+		  "KIND,KEY=VALUE,..." },
+		/* Within a layer nothing gives way. */
+		{ { { "net,mtu=9000", NULL }, { "net,bridge=b,tap=t", NULL } },
+		  "tap='t': bridge is given, too; use one of them" },
+		{ { { "blk", NULL }, { "blk,path=/x,engine=null", NULL } },
+		  "path='/x': engine=null has no image; use size instead" },
+		{ { { "blk,serial=s", "f:3" }, { "blk,queues=2", "f:4" } },
+		  "f:4: path is missing: use path=FILE, as in "
+		  "blk,path=/dev/vg0/web1" },
+	};
+	struct devspec spec, before;
+	char why[512];
+	size_t i;
+
+	(void)state;
+	memset(&before, 0x5a, sizeof(before));
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
+		memcpy(&spec, &before, sizeof(spec));
+		strcpy(why, "(nothing)");
+		assert_int_equal(devspec_merge(t[i].layers, 2, &spec, why,
+					       sizeof(why)), -EINVAL);
+		assert_string_equal(why, t[i].why);
+		assert_memory_equal(&spec, &before, sizeof(spec));
+	}
+
+	/* An origin is cut to fit, too. */
+	memset(why, '#', sizeof(why));
+	assert_int_equal(devspec_merge(t[0].layers, 2, &spec, why, 4),
+			 -EINVAL);
+	assert_string_equal(why, "f:3");
+	assert_int_equal(devspec_merge(t[0].layers, 2, &spec, why, 8),
+			 -EINVAL);
+	assert_string_equal(why, "f:3: qu");
+	assert_int_equal(why[8], '#');
+	memset(why, '#', sizeof(why));
+	assert_int_equal(devspec_merge(t[0].layers, 2, &spec, why, 0),
+			 -EINVAL);
+	assert_int_equal(why[0], '#');
+}
+
+/* Good as far as it goes. */
+static void test_check(void **state)
+{
+	enum devspec_kind kind = DEVSPEC_BLK;
+	char why[512] = "";
+
+	(void)state;
+	assert_int_equal(devspec_check(&(struct devspec_layer){ "net", "f:1" },
+				       &kind, why, sizeof(why)), 0);
+	assert_int_equal(kind, DEVSPEC_NET);
+	assert_int_equal(devspec_check(&(struct devspec_layer)
+				       { "blk,cache=none", "f:1" },
+				       &kind, why, sizeof(why)), 0);
+	assert_int_equal(kind, DEVSPEC_BLK);
+	assert_string_equal(why, "");
+	assert_int_equal(devspec_check(&(struct devspec_layer)
+				       { "net,mtu=1", "f:1" },
+				       &kind, why, sizeof(why)), -EINVAL);
+	assert_int_equal(kind, DEVSPEC_BLK);
+	assert_string_equal(why, "f:1: mtu='1': use 68 to 65535");
+}
+
+static void test_cut(void **state)
+{
+	static const struct {
+		const char *text, *value, *rest;
+	} t[] = {
+		{ "blk,vdev=xvdg",		"xvdg",	"blk" },
+		{ "blk,vdev=xvdg,path=/x",	"xvdg",	"blk,path=/x" },
+		{ "blk,path=/x,vdev=a,,b,serial=s", "a,,b", "blk,path=/x,serial=s" },
+		{ "blk,vdev=,x=y",		"",	"blk,x=y" },
+		{ "blk,vdev=a,vdev=b",		"a",	"blk,vdev=b" },
+		{ "blk,,vdev=a",			"a",	"blk," },
+		{ "blk,path=/x,,vdev=a",	NULL,	NULL },
+		{ "blk,xvdev=a,vdevx=a,vdev",	NULL,	NULL },
+		{ "vdev=a",			NULL,	NULL },
+		{ "",				NULL,	NULL },
+		{ ",",				NULL,	NULL },
+		{ ",,",				NULL,	NULL },
+	};
+	char text[64], *value;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
+		strcpy(text, t[i].text);
+		assert_int_equal(devspec_has_key(text, "vdev"), !!t[i].value);
+		value = devspec_cut_key(text, "vdev");
+		if (!t[i].value) {
+			assert_null(value);
+			assert_string_equal(text, t[i].text);
+			continue;
+		}
+		assert_string_equal(value, t[i].value);
+		assert_string_equal(text, t[i].rest);
+		free(value);
+	}
+}
+
 /* ---- addresses for a whole list ---- */
 
 static void test_assign(void **state)
@@ -844,6 +1062,11 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_net_offloads),
 	cmocka_unit_test(test_refused),
 	cmocka_unit_test(test_long),
+	cmocka_unit_test(test_layers),
+	cmocka_unit_test(test_layers_contrary),
+	cmocka_unit_test(test_layers_refused),
+	cmocka_unit_test(test_check),
+	cmocka_unit_test(test_cut),
 	cmocka_unit_test(test_assign),
 	cmocka_unit_test(test_assign_twice),
 	cmocka_unit_test(test_assign_functions),
