@@ -4,14 +4,18 @@
 # make SAN=1 check ASan and UBSan            make coverage    lines of src/virtio and src/ioreq
 # make sparse      endian and guest pointers make lint        shell, spelling, man page, cppcheck
 # make V=1         show commands             make install     DESTDIR=x prefix=/usr
+# make deb         a Debian package          make deb DIST=trixie
 
 PROG     := xen-virtiod
 CTL      := xen-virtioctl
 VERSION  := 0.1.0
 prefix   ?= /usr/local
 sbindir  ?= $(prefix)/sbin
+bindir   ?= $(prefix)/bin
 mandir   ?= $(prefix)/share/man
-bashdir  ?= $(prefix)/share/bash-completion/completions
+unitdir  ?= $(prefix)/lib/systemd/system
+compldir ?= $(prefix)/share/bash-completion/completions
+confdir  ?= /etc/xen
 CC       ?= cc
 PKGCONF  ?= pkg-config
 Q        := $(if $(V),,@)
@@ -21,7 +25,7 @@ BIN      := $(if $(filter build,$B),$(PROG),$B/$(PROG))
 CTL_BIN  := $(if $(filter build,$B),$(CTL),$B/$(CTL))
 
 # The packages that the build needs are installed where they are missing.
-ifeq ($(filter clean help,$(MAKECMDGOALS)),)
+ifeq ($(filter clean help deb,$(MAKECMDGOALS)),)
 ifneq ($(NEED),no)
 ifneq ($(shell tests/need build >&2 || echo missing),)
 $(error packages are missing)
@@ -29,7 +33,7 @@ endif
 endif
 endif
 
-PKGS     := libevent_core xendevicemodel xenforeignmemory xenevtchn xenstore xencontrol xentoolcore liburing libseccomp json-c
+PKGS     := libevent_core xendevicemodel xenforeignmemory xenevtchn xenstore xencontrol xentoolcore liburing libseccomp libconfuse json-c
 PKG_C    := $(shell $(PKGCONF) --cflags $(PKGS))
 PKG_L    := $(shell $(PKGCONF) --libs $(PKGS))
 
@@ -87,9 +91,20 @@ include tests/tests.mk
 install: $(BIN) $(CTL_BIN)
 	install -D -m 755 $(BIN) $(DESTDIR)$(sbindir)/$(PROG)
 	install -D -m 755 $(CTL_BIN) $(DESTDIR)$(sbindir)/$(CTL)
-	install -D -m 644 man/xen-virtiod.8 $(DESTDIR)$(mandir)/man8/xen-virtiod.8
-	install -D -m 644 man/xen-virtioctl.1 $(DESTDIR)$(mandir)/man1/xen-virtioctl.1
-	install -D -m 644 completion/xen-virtioctl $(DESTDIR)$(bashdir)/xen-virtioctl
+	install -D -m 644 man/$(PROG).8 $(DESTDIR)$(mandir)/man8/$(PROG).8
+	install -D -m 644 man/$(PROG).conf.5 $(DESTDIR)$(mandir)/man5/$(PROG).conf.5
+	install -D -m 644 man/$(CTL).1 $(DESTDIR)$(mandir)/man1/$(CTL).1
+	install -D -m 644 completion/$(CTL) $(DESTDIR)$(compldir)/$(CTL)
+	test -e $(DESTDIR)$(confdir)/$(PROG).conf || \
+	  install -D -m 644 systemd/$(PROG).conf $(DESTDIR)$(confdir)/$(PROG).conf
+ifneq ($(unitdir),)
+	install -D -m 644 systemd/$(PROG).service $(DESTDIR)$(unitdir)/$(PROG).service
+	sed -i 's,/usr/sbin/,$(sbindir)/,' $(DESTDIR)$(unitdir)/$(PROG).service
+endif
+
+# A package for DIST=bookworm, trixie, or this system.
+deb:
+	$(Q)NEED=$(NEED) tests/deb-build $(DIST)
 
 clean:
 	rm -rf build build-san build-cov build-fuzz build-clang $(PROG) $(CTL)
@@ -98,5 +113,5 @@ help:
 	@sed -n '/^#/!q; s/^# *//p' Makefile
 
 -include $(shell test -d $B && find $B -name '*.d')
-.PHONY: all install clean help
+.PHONY: all install deb clean help
 .DELETE_ON_ERROR:

@@ -41,6 +41,7 @@ home 'linux/pci_'    'src/virtio/'
 home 'liburing'      'src/backends/blk/ring\.h'
 home 'linux/if_tun'  'src/(netdev\.c|sandbox\.c|backends/net/tap\.c)'
 home 'seccomp'       'src/sandbox\.c'
+home 'confuse'       'src/config\.c'
 home 'json-c/'       'src/(control\.c|command\.c|ctl/)'
 home 'sys/sdt'       'include/trace\.h'
 
@@ -50,7 +51,7 @@ private() {	# private HEADER PATH-PATTERN
 		echo "$f" | grep -qE "^($2)$" || say "$f may not use \"$1\""
 	done
 }
-private 'spec.h' 'src/(devspec|spec(_[a-z]+)?)\.c'
+private 'spec.h' 'src/(config|conftext|devspec|xsnode|spec(_[a-z]+)?)\.c'
 
 # 4. No header of ours bears a system header's name.
 # shellcheck disable=SC2044
