@@ -28,7 +28,8 @@
 #include "conftext.h"
 #include "spec.h"
 
-#define FILE_MAX_BYTES	(1024 * 1024)
+/* Enough for a thousand guests; libconfuse compares the name of each to all. */
+#define FILE_MAX_BYTES	(256 * 1024)
 #define MAX_DEPTH	2		/* a list in a guest */
 
 /* ---- the file ---- */
