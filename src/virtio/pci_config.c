@@ -50,6 +50,11 @@ void pci_config_writable16(struct pci_config *pc, unsigned int off,
 	put16(&pc->wmask[off], mask);
 }
 
+void pci_config_set_multifunction(struct pci_config *pc)
+{
+	pc->st->cfg[PCI_HEADER_TYPE] |= PCI_HEADER_MULTI_FUNC;
+}
+
 void pci_config_init(struct pci_config *pc, struct pci_state *st,
 		     const struct pci_ids *ids)
 {
@@ -68,7 +73,7 @@ void pci_config_init(struct pci_config *pc, struct pci_state *st,
 	cfg[PCI_INTERRUPT_PIN] = ids->intx_pin;
 	cfg[PCI_HEADER_TYPE] = PCI_HEADER_TYPE_NORMAL;
 	if (ids->multifunction)
-		cfg[PCI_HEADER_TYPE] |= PCI_HEADER_MULTI_FUNC;
+		pci_config_set_multifunction(pc);
 
 	put16(&pc->wmask[PCI_COMMAND],
 	      PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER |

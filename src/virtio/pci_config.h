@@ -42,6 +42,9 @@ struct pci_ids {
 void pci_config_init(struct pci_config *pc, struct pci_state *st,
 		     const struct pci_ids *ids);
 
+/* There is more than this function in its slot. */
+void pci_config_set_multifunction(struct pci_config *pc);
+
 /* Only before the guest looks. */
 void pci_config_add_bar(struct pci_config *pc, unsigned int bar,
 			uint32_t size, bool io);

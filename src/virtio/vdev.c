@@ -24,6 +24,8 @@ void vdev_init(struct vdev *vdev, const struct vdev_env *env)
 	vdev->gm = env->gm;
 	vdev->loop = env->loop;
 	vdev->kick_ns = env->kick_ns;
+	vdev->running = env->running;
+	vdev->running_arg = env->running_arg;
 	snprintf(vdev->name, sizeof(vdev->name), "%s", env->name);
 	vdev->features |= 1ull << VIRTIO_F_VERSION_1 |
 			  1ull << VIRTIO_F_ACCESS_PLATFORM |
@@ -180,6 +182,8 @@ static void vdev_driver_ok(struct vdev *vdev)
 		vdev->ops->start(vdev);
 	for (i = 0; i < vdev->nqueues; i++)
 		vdev_kick(vdev, i);
+	if (vdev->running)
+		vdev->running(vdev->running_arg);
 }
 
 uint8_t vdev_get_status(const struct vdev *vdev)

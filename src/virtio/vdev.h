@@ -94,6 +94,10 @@ struct vdev {
 						 * 0: never linger */
 	struct vq		vq[STATE_MAX_QUEUES];
 
+	/* Optional: the driver has set DRIVER_OK, once more maybe. */
+	void			(*running)(void *arg);
+	void			*running_arg;
+
 	char			name[32];	/* "d12 vblk0" */
 	struct log_limit	limit;		/* of lines guests cause */
 	struct vring_desc	indirect[STATE_MAX_RING]; /* one table */
@@ -109,6 +113,8 @@ struct vdev_env {
 	struct fn_state		*state;
 	const char		*name;
 	uint64_t		kick_ns;
+	void			(*running)(void *arg);	/* see struct vdev */
+	void			*running_arg;
 };
 
 /* ops, features, config_len, nqueues and queue_size are set by the caller. */

@@ -694,6 +694,11 @@ int virtio_pci_init(struct virtio_pci *vp, struct vdev *vdev,
 	return io_region_add(vp->bus, &vp->config_io);
 }
 
+void virtio_pci_set_multifunction(struct virtio_pci *vp)
+{
+	pci_config_set_multifunction(&vp->config);
+}
+
 void virtio_pci_fini(struct virtio_pci *vp)
 {
 	unsigned int i;

@@ -61,6 +61,9 @@ int virtio_pci_init(struct virtio_pci *vp, struct vdev *vdev,
 		    const struct virtio_pci_env *env);
 void virtio_pci_fini(struct virtio_pci *vp);
 
+/* Another function has come to its slot.  Guests that have looked miss it. */
+void virtio_pci_set_multifunction(struct virtio_pci *vp);
+
 /* From vdev.c. */
 void virtio_pci_queue_interrupt(struct virtio_pci *vp, uint16_t vector);
 void virtio_pci_config_interrupt(struct virtio_pci *vp);
