@@ -673,6 +673,19 @@ const struct netdev_info *netdev_info(const struct netdev *nd)
 	return &nd->info;
 }
 
+enum netdev_link netdev_link(const struct netdev *nd)
+{
+	struct ifreq ifr = { 0 };
+	const int want = IFF_UP | IFF_RUNNING;
+
+	if (nd->keep < 0)
+		return NETDEV_UP;
+	if (ioctl(nd->keep, TUNGETIFF, &ifr) < 0 ||
+	    ioctl(nd->sock, SIOCGIFFLAGS, &ifr) < 0)
+		return NETDEV_GONE;
+	return (ifr.ifr_flags & want) == want ? NETDEV_UP : NETDEV_DOWN;
+}
+
 void netdev_take_fds(struct netdev *nd, int ret[NET_MAX_QUEUES])
 {
 	unsigned int i;

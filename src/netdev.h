@@ -60,6 +60,15 @@ void netdev_close(struct netdev *nd);		/* NULL is fine */
 
 const struct netdev_info *netdev_info(const struct netdev *nd);
 
+enum netdev_link {
+	NETDEV_DOWN,
+	NETDEV_UP,		/* and running; or there is no interface */
+	NETDEV_GONE,		/* somebody has taken it away */
+};
+
+/* The interface may have been renamed since. */
+enum netdev_link netdev_link(const struct netdev *nd);
+
 /* Moves the descriptors, one per pair, to @ret.  To be called once. */
 void netdev_take_fds(struct netdev *nd, int ret[NET_MAX_QUEUES]);
 

@@ -239,6 +239,7 @@ static void test_no_cable(void **state)
 	assert_int_equal(info->net.send_offloads, ALL);
 	netdev_take_fds(nd, fds);
 	assert_int_equal(fds[0], -1);
+	assert_int_equal(netdev_link(nd), NETDEV_UP);
 	netdev_close(nd);
 	opts.mtu = 9000;
 	opens();
@@ -835,6 +836,103 @@ static void test_script_mtu(void **state)
 	assert_false(closes(NAME));
 }
 
+/* ---- the cable ---- */
+
+static void rename_to(const char *from, const char *to)
+{
+	struct ifreq ifr = netlab_ifr(from);
+
+	(void)snprintf(ifr.ifr_newname, sizeof(ifr.ifr_newname), "%s", to);
+	assert_int_equal(netlab_ioctl(SIOCSIFNAME, &ifr), 0);
+}
+
+/* Up, down, under another name, and gone for good, whatever has its name. */
+static void check_link(const char *name)
+{
+	assert_int_equal(netdev_link(nd), NETDEV_UP);
+	assert_int_equal(netlab_set_up(name, false), 0);
+	assert_int_equal(netdev_link(nd), NETDEV_DOWN);
+	rename_to(name, "other");
+	assert_int_equal(netdev_link(nd), NETDEV_DOWN);
+	assert_int_equal(netlab_set_up("other", true), 0);
+	assert_int_equal(netdev_link(nd), NETDEV_UP);
+	assert_int_equal(netlab_bridge(name), 0);
+	assert_int_equal(netdev_link(nd), NETDEV_UP);
+	assert_int_equal(netlab_set_up(name, false), 0);
+	assert_int_equal(netdev_link(nd), NETDEV_UP);
+	assert_int_equal(netlab_set_up(name, true), 0);
+	assert_int_equal(netlab_del("other"), 0);
+	assert_int_equal(netdev_link(nd), NETDEV_GONE);
+	assert_int_equal(netlab_set_up(name, false), 0);
+	assert_int_equal(netlab_del(name), 0);
+	assert_int_equal(netdev_link(nd), NETDEV_GONE);
+}
+
+static void test_link(void **state)
+{
+	int fds[NET_MAX_QUEUES];
+	unsigned int i;
+
+	(void)state;
+	need_root();
+	opts.bridge = "br0";
+	opts.script = "no";
+	opens();
+	check_link(NAME);
+	netdev_close(nd);
+
+	/* Nor does it matter where the descriptors are. */
+	opts.wanted.queues = 2;
+	opens();
+	netdev_take_fds(nd, fds);
+	for (i = 0; i < 2; i++)
+		close(fds[i]);
+	check_link(NAME);
+	assert_false(closes(NAME));
+}
+
+/* The kernel passes it on to who stands above, in its own time. */
+static void wait_link(enum netdev_link want)
+{
+	const struct timespec pause = { .tv_nsec = 5000000 };
+	int i;
+
+	for (i = 0; i < 600 && netdev_link(nd) != want; i++)
+		(void)nanosleep(&pause, NULL);
+	assert_int_equal(netdev_link(nd), want);
+}
+
+/* A macvtap's is in while that of the interface below it is. */
+static void test_link_macvtap(void **state)
+{
+	int below, carrier = 0, r;
+	char node[32];
+
+	(void)state;
+	need_root();
+	below = netlab_tap("tap9", 0);
+	assert_true(below >= 0);
+	assert_int_equal(netlab_set_up("tap9", true), 0);
+	r = netlab_add("mv0", "macvtap", "tap9");
+	(void)snprintf(node, sizeof(node), "/dev/tap%u",
+		       if_nametoindex("mv0"));
+	if (r < 0 || access(node, F_OK) < 0) {
+		close(below);
+		print_message("# no macvtap: %s\n", strerror(-r));
+		skip();
+	}
+	opts.tap = "mv0";
+	opens();
+	wait_link(NETDEV_UP);
+	assert_int_equal(ioctl(below, TUNSETCARRIER, &carrier), 0);
+	wait_link(NETDEV_DOWN);
+	carrier = 1;
+	assert_int_equal(ioctl(below, TUNSETCARRIER, &carrier), 0);
+	wait_link(NETDEV_UP);
+	close(below);			/* takes both with it */
+	wait_link(NETDEV_GONE);
+}
+
 #define NET_TEST(fn)	cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 static const struct CMUnitTest tests[] = {
@@ -857,6 +955,8 @@ static const struct CMUnitTest tests[] = {
 	NET_TEST(test_script_fails),
 	NET_TEST(test_toolstack),
 	NET_TEST(test_script_mtu),
+	NET_TEST(test_link),
+	NET_TEST(test_link_macvtap),
 };
 
 int main(void)
