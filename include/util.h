@@ -12,12 +12,6 @@
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
-/*
- * A descriptor that is only listened to is moved here or above: whatever
- * becomes of the worker, its sandbox does not let it write there.
- */
-#define LISTEN_ONLY_FD	512
-
 #define container_of(ptr, type, member) \
 	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 

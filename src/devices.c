@@ -27,6 +27,8 @@ struct device {
 	unsigned int		nfds;		/* 0: none, or taken over */
 	struct vdev		*vdev;
 	struct virtio_pci	pci;
+	void			(*running)(void *arg, struct device *dev);
+	void			*running_arg;
 };
 
 struct device_kind {
@@ -46,10 +48,44 @@ struct device_kind {
 
 /* Disks. */
 
+static void blk_refuse(const char *engine, int err, char *why, size_t why_len)
+{
+	snprintf(why, why_len, "engine='%s' cannot start: %s%s", engine,
+		 err == -EMFILE ? "the guest has all the disks that it can have" :
+		 strerror(-err), err == -EPERM || err == -ENOSYS ?
+		 "; is io_uring switched off (sysctl kernel.io_uring_disabled)?"
+		 : "");
+}
+
 static const struct blk_backend_ops *const blk_backends[] = {
 	&blk_uring_ops,
 	&blk_null_ops,
 };
+
+/* So many of each: nobody knows yet which it will be. */
+int devices_reserve(unsigned int count, char *why, size_t why_len)
+{
+	unsigned int i;
+	int r = 0;
+
+	for (i = 0; i < ARRAY_SIZE(blk_backends) && !r; i++) {
+		if (!blk_backends[i]->reserve)
+			continue;
+		r = blk_backends[i]->reserve(count);
+		if (r < 0)
+			blk_refuse(blk_backends[i]->name, r, why, why_len);
+	}
+	return r;
+}
+
+void devices_unreserve(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(blk_backends); i++)
+		if (blk_backends[i]->unreserve)
+			blk_backends[i]->unreserve();
+}
 
 static const struct blk_backend_ops *blk_backend_find(const char *name)
 {
@@ -95,11 +131,7 @@ static int blk_make(struct device *dev, const struct vdev_env *env, char *why,
 	dev->nfds = 0;
 	r = ops->open(env->loop, fd, &desc->info, vblk_depth(&opts), &be);
 	if (r < 0) {
-		snprintf(why, why_len, "engine='%s' cannot start: %s%s",
-			 desc->engine, strerror(-r),
-			 r == -EPERM || r == -ENOSYS ?
-			 "; is io_uring switched off (sysctl kernel.io_uring_disabled)?"
-			 : "");
+		blk_refuse(desc->engine, r, why, why_len);
 		return r;
 	}
 	r = vblk_open(env, be, &opts, &dev->vdev);
@@ -174,10 +206,10 @@ static const struct device_kind kinds[] = {
 		.resize	= vblk_resize,
 	},
 	[DEVSPEC_NET] = {
-		.name	= "vnet",
-		.make	= net_make,
-		.end	= vnet_close,
-		.set_link = vnet_set_link,
+		.name		= "vnet",
+		.make		= net_make,
+		.end		= vnet_close,
+		.set_link	= vnet_set_link,
 	},
 };
 
@@ -216,6 +248,14 @@ void device_free(struct device *dev)
 	free(dev);
 }
 
+static void device_on_running(void *arg)
+{
+	struct device *dev = arg;
+
+	if (dev->running)
+		dev->running(dev->running_arg, dev);
+}
+
 int device_attach(struct device *dev, const struct device_env *env,
 		  char *why, size_t why_len)
 {
@@ -225,6 +265,8 @@ int device_attach(struct device *dev, const struct device_env *env,
 		.state	= env->state,
 		.name	= dev->name,
 		.kick_ns = domain_kick_ns(env->dom),
+		.running = device_on_running,
+		.running_arg = dev,
 	};
 	struct virtio_pci_env pci_env = {
 		.bus	= domain_bus(env->dom),
@@ -239,6 +281,8 @@ int device_attach(struct device *dev, const struct device_env *env,
 	};
 	int r;
 
+	dev->running = env->running;
+	dev->running_arg = env->arg;
 	r = dev->kind->make(dev, &vdev_env, why, why_len);
 	if (r < 0)
 		return r;
@@ -304,17 +348,20 @@ int device_set_link(struct device *dev, bool up)
 	return 0;
 }
 
-uint64_t device_file_bytes(const struct device *dev)
-{
-	const struct blk_info *info = &dev->desc.blk.info;
-
-	return dev->desc.kind == DEVSPEC_BLK && !info->readonly ? info->bytes :
-								  0;
-}
-
 bool device_shares_slot(const struct device *a, const struct device *b)
 {
 	return a != b && a->desc.devfn >> 3 == b->desc.devfn >> 3;
+}
+
+void device_set_multifunction(struct device *dev)
+{
+	if (dev->vdev)
+		virtio_pci_set_multifunction(&dev->pci);
+}
+
+unsigned int device_index(const struct device *dev)
+{
+	return dev->desc.index;
 }
 
 const char *device_name(const struct device *dev)

@@ -39,7 +39,19 @@ struct device_env {
 	struct fn_state	*state;
 	bool		intx;		/* the guest has INTx lines */
 	bool		multifunction;	/* the slot has more devices */
+
+	/* The guest's driver has started it, once more maybe. */
+	void		(*running)(void *arg, struct device *dev);
+	void		*arg;
 };
+
+/*
+ * Before the process locks itself in: sees to it that @count devices of any
+ * kind can be attached at a time after that.  Return: 0; or a negative errno
+ * with @why.
+ */
+int devices_reserve(unsigned int count, char *why, size_t why_len);
+void devices_unreserve(void);
 
 /* Return: 0; or a negative errno and in @why a line for the operator. */
 int device_attach(struct device *dev, const struct device_env *env,
@@ -67,11 +79,13 @@ int device_resize(struct device *dev, uint64_t bytes);
  */
 int device_set_link(struct device *dev, bool up);
 
-/* How much of a file it may write to, from the beginning; 0: there is none. */
-uint64_t device_file_bytes(const struct device *dev);
-
 /* Are these two functions of the same slot? */
 bool device_shares_slot(const struct device *a, const struct device *b);
+
+/* Another one has come to its slot. */
+void device_set_multifunction(struct device *dev);
+
+unsigned int device_index(const struct device *dev);
 
 const char *device_name(const struct device *dev);
 

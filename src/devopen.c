@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ struct devopen {
 	const char		*guest;		/* while it is opened */
 	struct devdesc		desc;
 	int			fd;		/* -1: none, or taken over */
+	int			image;		/* the same, kept; -1: none */
 	struct netdev		*net;
 };
 
@@ -75,6 +77,7 @@ static int blk_open(struct devopen *dev, char *why, size_t why_len)
 		.discard	= spec->discard,
 		.lock		= true,
 	};
+	int r;
 
 	snprintf(desc->engine, sizeof(desc->engine), "%s", spec->engine);
 	snprintf(desc->serial, sizeof(desc->serial), "%s",
@@ -86,7 +89,17 @@ static int blk_open(struct devopen *dev, char *why, size_t why_len)
 		blk_info_null(spec, &desc->info);
 		return 0;
 	}
-	return image_open(&opts, &dev->fd, &desc->info, why, why_len);
+	r = image_open(&opts, &dev->fd, &desc->info, why, why_len);
+	if (r < 0)
+		return r;
+	/* Of one open file: its locks stay as long as there is one of them. */
+	dev->image = fcntl(dev->fd, F_DUPFD_CLOEXEC, 0);
+	if (dev->image >= 0)
+		return 0;
+	r = -errno;
+	snprintf(why, why_len, "path='%s' cannot be kept: %s", spec->path,
+		 strerror(-r));
+	return r;
 }
 
 static unsigned int blk_take_fds(struct devopen *dev, int *ret)
@@ -244,7 +257,7 @@ int devopen_open(const struct devspec *spec, uint32_t domid, const char *guest,
 	assert(spec->kind < ARRAY_SIZE(kinds));
 	dev->spec = spec;
 	dev->guest = guest;
-	dev->fd = -1;
+	dev->fd = dev->image = -1;
 	dev->desc.kind = spec->kind;
 	dev->desc.domid = domid;
 	dev->desc.index = index;
@@ -264,6 +277,8 @@ void devopen_close(struct devopen *dev)
 		return;
 	if (dev->fd >= 0)
 		close(dev->fd);
+	if (dev->image >= 0)
+		close(dev->image);
 	netdev_close(dev->net);
 	free(dev);
 }
@@ -276,6 +291,50 @@ const struct devdesc *devopen_desc(const struct devopen *dev)
 unsigned int devopen_take_fds(struct devopen *dev, int ret[DEVDESC_MAX_FDS])
 {
 	return kinds[dev->desc.kind].take_fds(dev, ret);
+}
+
+/* A guest does not forgive a disk that loses its end. */
+int devopen_grow(struct devopen *dev, uint64_t bytes, uint64_t *ret,
+		 char *why, size_t why_len)
+{
+	struct blk_info *info = &dev->desc.blk.info;
+	uint64_t now;
+	int r;
+
+	if (dev->image < 0) {
+		snprintf(why, why_len, "it has no image");
+		return -EINVAL;
+	}
+	if (bytes && (bytes < info->bytes || bytes % info->block_size)) {
+		snprintf(why, why_len, "size='%llu': use a multiple of %u, and no less than the %llu bytes that it has",
+			 (unsigned long long)bytes, info->block_size,
+			 (unsigned long long)info->bytes);
+		return -EINVAL;
+	}
+	r = image_grow(dev->image, bytes, &now);
+	now = ALIGN_DOWN(now, (uint64_t)info->block_size);
+	if (r == 0 && now < info->bytes)
+		r = -ERANGE;
+	if (r < 0) {
+		snprintf(why, why_len, "path='%s': %s", dev->spec->blk.path,
+			 r == -ENOTBLK ? "a block device has the size it has; make it grow, and leave size out" :
+			 r == -ERANGE ? "the image has become shorter" :
+			 strerror(-r));
+		return r;
+	}
+	info->bytes = now;
+	*ret = now;
+	return 0;
+}
+
+enum netdev_link devopen_link(const struct devopen *dev)
+{
+	return dev->net ? netdev_link(dev->net) : NETDEV_UP;
+}
+
+const char *devopen_kind_name(enum devspec_kind kind)
+{
+	return kinds[kind].name;
 }
 
 void devopen_tell(const struct devopen *dev)

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "devdesc.h"
+#include "netdev.h"
 
 struct devopen;
 
@@ -34,6 +35,20 @@ const struct devdesc *devopen_desc(const struct devopen *dev);
 
 /* Moves its descriptors to @ret, once.  Return: how many there are. */
 unsigned int devopen_take_fds(struct devopen *dev, int ret[DEVDESC_MAX_FDS]);
+
+/*
+ * Makes a disk's image longer, or with @bytes 0 finds out how long it is by
+ * now.  Return: 0 and *ret, what the guest is to see; or a negative errno with
+ * @why.
+ */
+int devopen_grow(struct devopen *dev, uint64_t bytes, uint64_t *ret,
+		 char *why, size_t why_len);
+
+/* Is there a cable, and is it in? */
+enum netdev_link devopen_link(const struct devopen *dev);
+
+/* As in "vblk0". */
+const char *devopen_kind_name(enum devspec_kind kind);
 
 /* A line in the log: what it is. */
 void devopen_tell(const struct devopen *dev);

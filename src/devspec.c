@@ -441,3 +441,26 @@ int devspec_assign(struct devspec *specs, size_t count,
 	}
 	return check_functions(&why, specs, count);
 }
+
+int devspec_place(struct devspec *spec, const uint8_t used[DEVSPEC_USED_BYTES],
+		  char *why_text, size_t why_len)
+{
+	const struct spec_why why = { why_text, why_len, NULL };
+	unsigned int slot;
+
+	if (spec->bdf_given) {
+		if (used[spec->devfn >> 3] & 1u << (spec->devfn & 7))
+			return spec_refuse(&why, "bdf='00:%02x.%x': another device of the guest is there",
+					   spec->devfn >> 3, spec->devfn & 7);
+		return 0;
+	}
+	for (slot = DEVSPEC_FIRST_SLOT; slot <= DEVSPEC_LAST_SLOT; slot++) {
+		if (used[slot])		/* a byte has a slot's functions */
+			continue;
+		spec->devfn = (uint8_t)(slot << 3);
+		return 0;
+	}
+	spec_say(&why, "bdf is missing: slots %02x to %02x are taken, use bdf=00:05.0 to 00:17.7",
+		 DEVSPEC_FIRST_SLOT, DEVSPEC_LAST_SLOT);
+	return -ENOSPC;
+}

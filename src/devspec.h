@@ -132,4 +132,12 @@ char *devspec_cut_key(char *text, const char *key);
 int devspec_assign(struct devspec *specs, size_t count,
 		   char *why, size_t why_len);
 
+/*
+ * The same for one more, @used having a bit for every address that is taken.
+ * Return: 0, -EINVAL (taken) or -ENOSPC (bus full), with @why.
+ */
+#define DEVSPEC_USED_BYTES	32
+int devspec_place(struct devspec *spec, const uint8_t used[DEVSPEC_USED_BYTES],
+		  char *why, size_t why_len);
+
 #endif

@@ -536,3 +536,29 @@ int image_open(const struct image_opts *opts, int *ret_fd,
 	*ret_info = im.info;
 	return 0;
 }
+
+/* Return: as image_grow(), for a block device. */
+static int blkdev_grow(int fd, uint64_t bytes, uint64_t *ret)
+{
+	if (ioctl(fd, BLKGETSIZE64, ret) < 0)
+		return -errno;
+	return bytes && bytes != *ret ? -ENOTBLK : 0;
+}
+
+int image_grow(int fd, uint64_t bytes, uint64_t *ret)
+{
+	struct stat st;
+
+	*ret = 0;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (S_ISBLK(st.st_mode))
+		return blkdev_grow(fd, bytes, ret);
+	*ret = (uint64_t)st.st_size;
+	if (bytes <= *ret)
+		return 0;
+	if (ftruncate(fd, (off_t)bytes) < 0)
+		return -errno;
+	*ret = bytes;
+	return 0;
+}

@@ -36,4 +36,12 @@ struct image_opts {
 int image_open(const struct image_opts *opts, int *ret_fd,
 	       struct blk_info *ret_info, char *why, size_t why_len);
 
+/*
+ * Makes the file longer, up to @bytes, unless that is 0 or less than it is
+ * already; what is new reads as zeroes.  Return: 0 and in *ret how many bytes
+ * there are; -ENOTBLK for a block device that has another size; or another
+ * negative errno.
+ */
+int image_grow(int fd, uint64_t bytes, uint64_t *ret);
+
 #endif

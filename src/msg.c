@@ -22,11 +22,20 @@ static const struct msg_kind {
 			    1, 1 },
 	[MSG_DEVICE]	= { MSG_FROM_SUPERVISOR, sizeof(struct devdesc),
 			    0, DEVDESC_MAX_FDS },
-	[MSG_SERVE]	= { MSG_FROM_SUPERVISOR, 0, 0, 0 },
+	[MSG_DETACH]	= { MSG_FROM_SUPERVISOR, sizeof(struct msg_about),
+			    0, 0 },
+	[MSG_LINK]	= { MSG_FROM_SUPERVISOR, sizeof(struct msg_about),
+			    0, 0 },
+	[MSG_RESIZE]	= { MSG_FROM_SUPERVISOR, sizeof(struct msg_about),
+			    0, 0 },
 	[MSG_STOP]	= { MSG_FROM_SUPERVISOR, sizeof(struct msg_stop),
 			    0, 0 },
 	[MSG_READY]	= { MSG_FROM_WORKER, 0, 0, 0 },
 	[MSG_FAILED]	= { MSG_FROM_WORKER, sizeof(struct msg_text), 0, 0 },
+	[MSG_ADDED]	= { MSG_FROM_WORKER, sizeof(struct msg_about), 0, 0 },
+	[MSG_REFUSED]	= { MSG_FROM_WORKER, sizeof(struct msg_text), 0, 0 },
+	[MSG_RUNNING]	= { MSG_FROM_WORKER, sizeof(struct msg_about), 0, 0 },
+	[MSG_DETACHED]	= { MSG_FROM_WORKER, sizeof(struct msg_about), 0, 0 },
 };
 
 union msg_control {
@@ -112,7 +121,7 @@ static int msg_check(const struct msg *msg, size_t len, unsigned int nfds,
 	if ((flags & MSG_CTRUNC) || msg->head.nfds != nfds ||
 	    nfds < kind->min_fds || nfds > kind->max_fds)
 		return -EBADF;
-	if (msg->head.type == MSG_FAILED &&
+	if ((msg->head.type == MSG_FAILED || msg->head.type == MSG_REFUSED) &&
 	    !memchr(msg->text.text, '\0', sizeof(msg->text.text)))
 		return -EBADMSG;
 	return 0;

@@ -4,11 +4,17 @@
  *
  *	supervisor			worker
  *	START, the state file	-->	opens and restricts its Xen handles,
- *					makes an IOREQ server
- *	DEVICE, descriptors	-->	...
- *	SERVE			-->	registers them, locks itself in
+ *					makes an IOREQ server, locks itself in
  *				<--	READY, or FAILED and why
- *	STOP			-->	drains, ends
+ *	DEVICE, descriptors	-->	registers it
+ *				<--	ADDED, or REFUSED and why
+ *				<--	RUNNING: its driver has started it, for
+ *					the first time
+ *	DETACH			-->	answers what it has taken
+ *				<--	DETACHED
+ *	LINK			-->	a cable is plugged in, or out
+ *	RESIZE			-->	an image has grown
+ *	STOP			-->	drains them all, ends
  *
  * One message is one packet of a SOCK_SEQPACKET socket: a head, a body whose
  * length and number of descriptors the type determines, and nothing else.
@@ -25,17 +31,23 @@
 #include "devdesc.h"
 
 #define MSG_MAGIC	0x4d445658u	/* "XVDM" */
-#define MSG_VERSION	1u
+#define MSG_VERSION	2u
 #define MSG_MAX_FDS	DEVDESC_MAX_FDS
 #define MSG_TEXT_LEN	1024
 
 enum msg_type {
 	MSG_START = 1,
 	MSG_DEVICE,
-	MSG_SERVE,
+	MSG_DETACH,
+	MSG_LINK,
+	MSG_RESIZE,
 	MSG_STOP,
 	MSG_READY,
 	MSG_FAILED,
+	MSG_ADDED,
+	MSG_REFUSED,
+	MSG_RUNNING,
+	MSG_DETACHED,
 };
 
 enum msg_from {
@@ -57,15 +69,24 @@ struct msg_start {
 	uint32_t	topics;		/* of the log */
 	uint32_t	sandbox;	/* or all rights are kept */
 	uint32_t	uid;		/* in the sandbox */
+	uint32_t	limit_files;	/* see sandbox.h */
+};
+
+/* DETACH, LINK, RESIZE, ADDED, RUNNING, DETACHED: of which device. */
+struct msg_about {
+	uint32_t	index;		/* of its struct devdesc */
+	uint32_t	up;		/* LINK */
+	uint64_t	bytes;		/* RESIZE */
 };
 
 struct msg_stop {
 	uint32_t	gone;		/* the guest exists no more */
 };
 
-/* FAILED. */
+/* FAILED; REFUSED. */
 struct msg_text {
 	int32_t		code;		/* a negative errno */
+	uint32_t	index;		/* REFUSED: the device's */
 	char		text[MSG_TEXT_LEN];	/* with a zero */
 };
 
@@ -74,6 +95,7 @@ struct msg {
 	union {
 		struct msg_start	start;
 		struct devdesc		device;
+		struct msg_about	about;
 		struct msg_stop		stop;
 		struct msg_text		text;
 	};

@@ -17,8 +17,8 @@
  *
  * System calls.  What is not in the table below ends the process, and the
  * kernel's log says which one it was.  The table is for what a worker does
- * from READY on: requests, interrupts, mapping, draining, a clean end, and
- * abort().  io_uring has no system calls for what it does; what it may do is
+ * from READY on: devices that come and go, requests, interrupts, mapping,
+ * draining, a clean end, and abort().  io_uring has no system calls for what it does; what it may do is
  * restricted where the ring is made (uring.c).  glibc and libxen decide which
  * call is made for what, so the table follows what has been seen with strace
  * and read in their sources:
@@ -36,7 +36,6 @@
 #include <linux/fs.h>
 #include <linux/if_tun.h>
 #include <linux/io_uring.h>
-#include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdio.h>
@@ -62,13 +61,14 @@ static const int allowed[] = {
 	/* the loop, descriptors, the supervisor's socket, log lines */
 	SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl),
 	SCMP_SYS(timerfd_settime), SCMP_SYS(read), SCMP_SYS(readv),
-	SCMP_SYS(close), SCMP_SYS(recvmsg), SCMP_SYS(recvfrom),
-	SCMP_SYS(fstat),		/* is standard error the journal? */
+	SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(close),
+	SCMP_SYS(recvmsg), SCMP_SYS(sendmsg), SCMP_SYS(recvfrom),
+	SCMP_SYS(eventfd2), SCMP_SYS(fstat),
 	/* clocks */
 	SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(time),
 	SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep),
 	/* disks */
-	SCMP_SYS(io_uring_enter),
+	SCMP_SYS(io_uring_enter), SCMP_SYS(preadv2),
 	/* memory; mmap and mprotect are below */
 	SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk),
 	SCMP_SYS(getrandom),
@@ -76,7 +76,8 @@ static const int allowed[] = {
 	SCMP_SYS(futex), SCMP_SYS(sched_yield), SCMP_SYS(restart_syscall),
 	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction),
 	SCMP_SYS(rt_sigreturn), SCMP_SYS(getpid), SCMP_SYS(gettid),
-	SCMP_SYS(exit), SCMP_SYS(exit_group),
+	SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(set_robust_list),
+	SCMP_SYS(rseq),
 #ifdef XVD_SAN
 	/* what the sanitizers do in order to watch, and to complain */
 	SCMP_SYS(sigaltstack), SCMP_SYS(openat), SCMP_SYS(open),
@@ -85,7 +86,7 @@ static const int allowed[] = {
 	SCMP_SYS(prlimit64), SCMP_SYS(uname),
 	SCMP_SYS(sched_getaffinity), SCMP_SYS(access), SCMP_SYS(pipe2),
 	SCMP_SYS(getdents64), SCMP_SYS(ioctl), SCMP_SYS(mprotect),
-	SCMP_SYS(mmap), SCMP_SYS(getppid), SCMP_SYS(write),
+	SCMP_SYS(mmap), SCMP_SYS(getppid),
 #endif
 };
 
@@ -96,23 +97,21 @@ static const struct {
 	uint32_t	mask;
 	uint32_t	value;
 } allowed_with[] = {
-	/* not where there is only to be listened: dom0's netlink */
-	{ SCMP_SYS(write), 0, ~(LISTEN_ONLY_FD - 1u), 0 },
-	{ SCMP_SYS(writev), 0, ~(LISTEN_ONLY_FD - 1u), 0 },
-	{ SCMP_SYS(sendmsg), 0, ~(LISTEN_ONLY_FD - 1u), 0 },
 	/* Xen: DM_OP, MMAPBATCH, MMAPBATCH_V2; event channel NOTIFY */
 	{ SCMP_SYS(ioctl), 1, ~0u, PRIVCMD(5, 16) },
 	{ SCMP_SYS(ioctl), 1, ~0u, PRIVCMD(3, 24) },
 	{ SCMP_SYS(ioctl), 1, ~0u, PRIVCMD(4, 32) },
 	{ SCMP_SYS(ioctl), 1, ~0u, EVTCHN(4, 4) },
-	/* taps, and whether they are up; discards on block devices */
+	/* taps; discards on block devices */
 	{ SCMP_SYS(ioctl), 1, ~0u, TUNGETIFF },
 	{ SCMP_SYS(ioctl), 1, ~0u, TUNSETOFFLOAD },
-	{ SCMP_SYS(ioctl), 1, ~0u, SIOCGIFFLAGS },
 	{ SCMP_SYS(ioctl), 1, ~0u, BLKDISCARD },
-	/* a ring that is closed */
+	/* a ring of the reserve gets a file, and loses it */
+	{ SCMP_SYS(io_uring_register), 1, ~0u, IORING_REGISTER_FILES },
 	{ SCMP_SYS(io_uring_register), 1, ~0u, IORING_UNREGISTER_FILES },
 	{ SCMP_SYS(io_uring_register), 1, ~0u, IORING_UNREGISTER_RING_FDS },
+	/* a thread, no process: as restricted as we are */
+	{ SCMP_SYS(clone), 0, CLONE_THREAD, CLONE_THREAD },
 	/* nothing that is written becomes a program */
 	{ SCMP_SYS(mmap), 2, PROT_EXEC, 0 },
 	{ SCMP_SYS(mprotect), 2, PROT_EXEC, 0 },
@@ -147,6 +146,10 @@ static int filter_fill(scmp_filter_ctx ctx)
 	if (!r)
 		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW,
 					   SCMP_SYS(tgkill), 1, &cmp);
+	/* Where its arguments are no filter sees: libc has clone() as well. */
+	if (!r)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS),
+				     SCMP_SYS(clone3), 0);
 	return r;
 }
 
@@ -213,23 +216,27 @@ static int empty_root(void)
 	return r;
 }
 
-static int limits(uint64_t file_bytes)
+static int limits(bool files)
 {
 	const struct {
 		int	what;
 		rlim_t	most;
 	} t[] = {
-		/* An image does not grow over dom0's file system. */
-		{ RLIMIT_FSIZE, file_bytes },
 		{ RLIMIT_CORE, 0 },	/* it would hold guest memory */
 		{ RLIMIT_NOFILE, 1024 },
 		{ RLIMIT_MSGQUEUE, 0 },
 		/* Of this uid, with the kernel's own for its io_urings. */
 		{ RLIMIT_NPROC, 256 },
 	};
-	struct rlimit rl;
+	struct rlimit rl = { 0 };
 	size_t i;
 
+	/*
+	 * An image does not grow over dom0's file system.  Whoever hands one
+	 * over raises this to its size (supervisor.c).
+	 */
+	if (files && setrlimit(RLIMIT_FSIZE, &rl) < 0)
+		return -errno;
 	for (i = 0; i < ARRAY_SIZE(t); i++) {
 		/* An ordinary user may have more processes than that. */
 		if (t[i].what == RLIMIT_NPROC && geteuid() != 0)
@@ -251,6 +258,20 @@ static int become(uint32_t uid)
 		return -errno;
 	assert(setuid(0) < 0);
 	return 0;
+}
+
+bool sandbox_can_limit_files(void)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3] = {
+		{ 0 },
+	};
+
+	return syscall(SYS_capget, &head, caps) == 0 &&
+	       (caps[CAP_TO_INDEX(CAP_SYS_RESOURCE)].effective &
+		CAP_TO_MASK(CAP_SYS_RESOURCE));
 }
 
 static int no_capabilities(void)
@@ -287,7 +308,7 @@ int sandbox_prepare(char *why, size_t why_len)
 	return 0;
 }
 
-static int enter_as_root(uint32_t uid, uint64_t file_bytes, char *why,
+static int enter_as_root(uint32_t uid, bool limit_files, char *why,
 			 size_t why_len)
 {
 	int r;
@@ -298,7 +319,7 @@ static int enter_as_root(uint32_t uid, uint64_t file_bytes, char *why,
 	r = empty_root();
 	if (r < 0)
 		return refuse(r, "an empty root", why, why_len);
-	r = limits(file_bytes);
+	r = limits(limit_files);
 	if (r < 0)
 		return refuse(r, "limits", why, why_len);
 	r = become(uid);
@@ -307,18 +328,18 @@ static int enter_as_root(uint32_t uid, uint64_t file_bytes, char *why,
 	return 0;
 }
 
-int sandbox_enter(uint32_t uid, uint64_t file_bytes, bool *ret_whole,
-		  char *why, size_t why_len)
+int sandbox_enter(uint32_t uid, bool limit_files, bool *ret_whole, char *why,
+		  size_t why_len)
 {
 	bool root = geteuid() == 0;
 	int r;
 
 	if (root) {
-		r = enter_as_root(uid, file_bytes, why, why_len);
+		r = enter_as_root(uid, limit_files, why, why_len);
 		if (r < 0)
 			return r;
 	} else {
-		r = limits(file_bytes);
+		r = limits(limit_files);
 		if (r < 0)
 			return refuse(r, "limits", why, why_len);
 	}

@@ -3,8 +3,8 @@
  * sandbox.h: what a worker gives up, in two steps.
  *
  *	sandbox_prepare()	before anything that makes a thread
- *	sandbox_enter()		all is open and registered; no guest memory
- *				was looked at yet
+ *	sandbox_enter()		Xen's handles are open; no device is there, and
+ *				no guest memory was looked at yet
  *
  * After that it has: a uid of its own and no capability, an empty directory
  * for a root, namespaces without network and without anybody else's IPC, few
@@ -26,11 +26,18 @@
 int sandbox_prepare(char *why, size_t why_len);
 
 /*
- * @uid: user and group to become.  @file_bytes: as long as a file may get that
- * is written to.  Return: 0 and in @ret_whole whether it is
- * all of the above; or a negative errno and in @why a line for the operator.
+ * May this process raise a limit of one that is in a sandbox, as it must for
+ * @limit_files below?
  */
-int sandbox_enter(uint32_t uid, uint64_t file_bytes, bool *ret_whole,
-		  char *why, size_t why_len);
+bool sandbox_can_limit_files(void);
+
+/*
+ * @uid: user and group to become.  @limit_files: nothing can be written to any
+ * file, until somebody raises RLIMIT_FSIZE.  Return: 0 and in @ret_whole
+ * whether it is all of the above; or a negative errno and in @why a line for
+ * the operator.
+ */
+int sandbox_enter(uint32_t uid, bool limit_files, bool *ret_whole, char *why,
+		  size_t why_len);
 
 #endif

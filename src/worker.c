@@ -2,13 +2,14 @@
 /*
  * worker.c: see the header.  The other end is supervisor.c.
  *
- *	START	handles opened and restricted, IOREQ server made (domain.c)
- *	DEVICE	...
- *	SERVE	all functions registered, sandbox entered; READY
- *	STOP	nothing new is taken, what was taken is answered; the end
+ *	START	handles opened and restricted, IOREQ server made (domain.c),
+ *		sandbox entered; READY
+ *	DEVICE	one function registered
+ *	DETACH	nothing new is taken, what was taken is answered; it is gone
+ *	STOP	the same for all of them; the end
  *
- * Guest memory is touched for the first time after READY.  If the supervisor
- * goes without a word, that is as good as a STOP.
+ * Guest memory is touched for the first time when there is a device.  If the
+ * supervisor goes without a word, that is as good as a STOP.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -37,37 +38,84 @@ struct worker {
 	struct loop		*loop;
 	struct domain		*dom;
 	struct state		*state;
-	struct device		**devices;	/* as many as state has room
-						 * for; NULL: not yet */
-	size_t			ndevices;
+	struct place		*places;	/* as many as state has */
+	unsigned int		nplaces;
 	struct loop_fd		*sock;
 	struct loop_timer	*drain;
-	uint64_t		deadline;	/* 0: not draining */
+	uint64_t		deadline;	/* 0: not ending */
 	bool			serving;
 	bool			gone;		/* the guest */
 	char			why[WHY_LEN];
 };
 
-/* ---- the end ---- */
+/* Where a device is, or may be. */
+struct place {
+	struct device		*dev;		/* NULL: none */
+	bool			leaving;
+	bool			ran;		/* RUNNING was said */
+};
 
-static bool worker_is_idle(const struct worker *w)
+/*
+ * The supervisor may be stopped, or gone, which is no reason for a guest to
+ * wait.  There is room for far more than we have to say.
+ */
+static void worker_say(struct worker *w, enum msg_type type, unsigned int index)
 {
-	size_t i;
+	const struct msg_about about = { .index = index };
+	int r;
 
-	for (i = 0; i < w->ndevices; i++)
-		if (!device_is_idle(w->devices[i]))
-			return false;
-	return true;
+	r = msg_send(WORKER_FD, type, &about, NULL, 0, false);
+	if (r < 0 && r != -EPIPE)
+		log_error("d%u: the supervisor does not listen: %s",
+			  w->start.domid, strerror(-r));
+}
+
+/* ---- the end, of one and of all ---- */
+
+/* Return: whether it is idle, or is none. */
+static bool place_settle(struct place *place)
+{
+	if (!place->dev)
+		return true;
+	device_give_up(place->dev);
+	return device_is_idle(place->dev);
+}
+
+/* Return: how many are still to go, of those that were told to. */
+static unsigned int worker_let_go(struct worker *w)
+{
+	unsigned int i, left = 0;
+	struct place *place;
+
+	for (i = 0; i < w->nplaces; i++) {
+		place = &w->places[i];
+		if (!place->leaving)
+			continue;
+		if (!place_settle(place)) {
+			left++;
+			continue;
+		}
+		log_info("%s: unregistered", device_name(place->dev));
+		device_free(place->dev);
+		*place = (struct place){ 0 };
+		worker_say(w, MSG_DETACHED, i);
+	}
+	return left;
 }
 
 static void worker_drain_fn(void *arg)
 {
 	struct worker *w = arg;
-	size_t i;
+	unsigned int i, left = worker_let_go(w);
 
-	for (i = 0; i < w->ndevices; i++)
-		device_give_up(w->devices[i]);
-	if (worker_is_idle(w)) {
+	if (!w->deadline) {
+		if (left)
+			loop_timer_set(w->drain, DRAIN_POLL_MS);
+		return;
+	}
+	for (i = 0, left = 0; i < w->nplaces; i++)
+		left += !place_settle(&w->places[i]);
+	if (!left) {
 		loop_stop(w->loop, 0);
 		return;
 	}
@@ -75,17 +123,17 @@ static void worker_drain_fn(void *arg)
 		loop_timer_set(w->drain, DRAIN_POLL_MS);
 		return;
 	}
-	for (i = 0; i < w->ndevices; i++)
-		if (!device_is_idle(w->devices[i]))
+	for (i = 0; i < w->nplaces; i++)
+		if (!place_settle(&w->places[i]))
 			log_error("%s: requests are still under way, leaving without their answers",
-				  device_name(w->devices[i]));
+				  device_name(w->places[i].dev));
 	loop_stop(w->loop, -ETIMEDOUT);
 }
 
 static void worker_stop(struct worker *w, bool gone)
 {
 	uint64_t deadline = loop_now_ms() + (gone ? DRAIN_GONE_MS : DRAIN_MS);
-	size_t i;
+	unsigned int i;
 
 	w->gone |= gone;
 	if (w->deadline) {
@@ -93,13 +141,47 @@ static void worker_stop(struct worker *w, bool gone)
 		return;
 	}
 	w->deadline = deadline;
-	for (i = 0; i < w->ndevices; i++)
-		device_drain(w->devices[i]);
+	for (i = 0; i < w->nplaces; i++)
+		if (w->places[i].dev)
+			device_drain(w->places[i].dev);
 	/* Not at once: what was pushed this turn is yet to be flushed. */
 	loop_timer_set(w->drain, 0);
 }
 
+static int worker_detach(struct worker *w, unsigned int index)
+{
+	struct place *place = index < w->nplaces ? &w->places[index] : NULL;
+
+	if (!place || !place->dev || place->leaving)
+		return -EPROTO;
+	place->leaving = true;
+	device_drain(place->dev);
+	loop_timer_set(w->drain, 0);
+	return 0;
+}
+
 /* ---- the start ---- */
+
+/* Nothing is opened from here on, and nothing of the guest's was seen yet. */
+static int worker_lock_in(struct worker *w)
+{
+	bool whole = false;
+	int r;
+
+	if (!w->start.sandbox) {
+		log_warn("d%u: --sandbox=off: what serves the guest has all rights",
+			 w->start.domid);
+		return 0;
+	}
+	r = devices_reserve(w->nplaces, w->why, sizeof(w->why));
+	if (!r)
+		r = sandbox_enter(w->start.uid, w->start.limit_files,
+				  &whole, w->why, sizeof(w->why));
+	if (r == 0 && !whole)
+		log_warn("d%u: not started by root: what serves the guest has this user's files",
+			 w->start.domid);
+	return r;
+}
 
 static int worker_start(struct worker *w, struct msg *msg)
 {
@@ -114,104 +196,122 @@ static int worker_start(struct worker *w, struct msg *msg)
 	r = state_adopt(msg->fds[0], &w->state);
 	if (r < 0)
 		return r;
-	w->devices = calloc(state_count(w->state), sizeof(*w->devices));
-	if (!w->devices)
+	w->nplaces = state_count(w->state);
+	w->places = calloc(w->nplaces, sizeof(*w->places));
+	if (!w->places)
 		return -ENOMEM;
 	if (w->start.sandbox)
 		r = sandbox_prepare(w->why, sizeof(w->why));
-	if (r < 0)
-		return r;
-	return domain_open(w->loop, w->start.domid, w->start.pvh, &w->dom,
-			   w->why, sizeof(w->why));
-}
-
-/* They come one after the other, before SERVE. */
-static int worker_take(struct worker *w, struct msg *msg)
-{
-	const struct devdesc *desc = &msg->device;
-	unsigned int i;
-	int r;
-
-	r = devdesc_check(desc, msg->head.nfds);
-	if (!r && (!w->dom || w->serving || desc->domid != w->start.domid ||
-		   desc->index != w->ndevices ||
-		   desc->index >= state_count(w->state)))
-		r = -EPROTO;
-	if (r < 0) {
-		for (i = 0; i < msg->head.nfds; i++)
-			close(msg->fds[i]);
-		return r;
-	}
-	r = device_new(desc, msg->fds, msg->head.nfds,
-		       &w->devices[w->ndevices]);
 	if (!r)
-		w->ndevices++;
-	return r;
-}
-
-static int worker_attach(struct worker *w)
-{
-	struct device_env env = {
-		.loop	= w->loop,
-		.dom	= w->dom,
-		.intx	= !w->start.pvh,
-	};
-	struct device **devices = w->devices;
-	size_t i, j;
-	int r;
-
-	for (i = 0; i < w->ndevices; i++) {
-		env.state = state_fn(w->state, (unsigned int)i);
-		env.multifunction = false;
-		for (j = 0; j < w->ndevices; j++)
-			env.multifunction |= device_shares_slot(devices[i],
-								devices[j]);
-		r = device_attach(devices[i], &env, w->why, sizeof(w->why));
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-/* Nothing is opened from here on, and nothing of the guest's was seen yet. */
-static int worker_lock_in(struct worker *w)
-{
-	uint64_t bytes, file_bytes = 0;
-	bool whole = false;
-	size_t i;
-	int r;
-
-	if (!w->start.sandbox) {
-		log_warn("d%u: --sandbox=off: what serves the guest has all rights",
-			 w->start.domid);
-		return 0;
-	}
-	for (i = 0; i < w->ndevices; i++) {
-		bytes = device_file_bytes(w->devices[i]);
-		if (bytes > file_bytes)
-			file_bytes = bytes;
-	}
-	r = sandbox_enter(w->start.uid, file_bytes, &whole, w->why,
-			  sizeof(w->why));
-	if (r == 0 && !whole)
-		log_warn("d%u: not started by root: what serves the guest has this user's files",
-			 w->start.domid);
-	return r;
-}
-
-static int worker_serve(struct worker *w)
-{
-	int r;
-
-	if (!w->dom || w->serving)
-		return -EPROTO;
-	r = worker_attach(w);
+		r = domain_open(w->loop, w->start.domid, w->start.pvh, &w->dom,
+				w->why, sizeof(w->why));
 	if (!r)
 		r = worker_lock_in(w);
 	if (r < 0)
 		return r;
 	w->serving = true;
 	return msg_send(WORKER_FD, MSG_READY, NULL, NULL, 0, true);
+}
+
+/* ---- devices ---- */
+
+static void worker_on_running(void *arg, struct device *dev)
+{
+	struct worker *w = arg;
+	unsigned int index = device_index(dev);
+
+	if (w->places[index].ran)
+		return;
+	w->places[index].ran = true;
+	worker_say(w, MSG_RUNNING, index);
+}
+
+static int worker_attach(struct worker *w, struct device *dev)
+{
+	struct device_env env = {
+		.loop		= w->loop,
+		.dom		= w->dom,
+		.state		= state_fn(w->state, device_index(dev)),
+		.intx		= !w->start.pvh,
+		.running	= worker_on_running,
+		.arg		= w,
+	};
+	struct device *other;
+	unsigned int i;
+
+	for (i = 0; i < w->nplaces; i++) {
+		other = w->places[i].dev;
+		if (!other || !device_shares_slot(dev, other))
+			continue;
+		env.multifunction = true;
+		device_set_multifunction(other);
+	}
+	return device_attach(dev, &env, w->why, sizeof(w->why));
+}
+
+/* Nothing came of it.  The others go on. */
+static int worker_refuse(struct worker *w, unsigned int index, int err)
+{
+	struct msg_text text = { .code = err, .index = index };
+
+	snprintf(text.text, sizeof(text.text), "%s", w->why);
+	return msg_send(WORKER_FD, MSG_REFUSED, &text, NULL, 0, true);
+}
+
+static int worker_take(struct worker *w, struct msg *msg)
+{
+	const struct devdesc *desc = &msg->device;
+	struct device *dev;
+	unsigned int i;
+	int r;
+
+	r = devdesc_check(desc, msg->head.nfds);
+	if (!r && (!w->serving || desc->domid != w->start.domid ||
+		   desc->index >= w->nplaces || w->places[desc->index].dev))
+		r = -EPROTO;
+	if (r < 0) {
+		for (i = 0; i < msg->head.nfds; i++)
+			close(msg->fds[i]);
+		return r;
+	}
+	snprintf(w->why, sizeof(w->why), "out of memory");
+	r = device_new(desc, msg->fds, msg->head.nfds, &dev);
+	if (!r) {
+		r = worker_attach(w, dev);
+		if (r < 0)
+			device_free(dev);
+	}
+	if (r < 0)
+		return worker_refuse(w, desc->index, r);
+	w->places[desc->index].dev = dev;
+	worker_say(w, MSG_ADDED, desc->index);
+	return 0;
+}
+
+/* It may have been refused, or be gone, without the supervisor knowing yet. */
+static int worker_link(struct worker *w, unsigned int index, bool up)
+{
+	if (index >= w->nplaces)
+		return -EPROTO;
+	if (!w->places[index].dev)
+		return 0;
+	return device_set_link(w->places[index].dev, up);
+}
+
+static int worker_resize(struct worker *w, unsigned int index, uint64_t bytes)
+{
+	int r;
+
+	if (index >= w->nplaces)
+		return -EPROTO;
+	if (!w->places[index].dev)
+		return 0;
+	r = device_resize(w->places[index].dev, bytes);
+	if (r < 0)
+		log_error("%s: cannot grow to %llu bytes: %s",
+			  device_name(w->places[index].dev),
+			  (unsigned long long)bytes, strerror(-r));
+	return 0;
 }
 
 /* ---- what it is told ---- */
@@ -223,8 +323,12 @@ static int worker_obey(struct worker *w, struct msg *msg)
 		return worker_start(w, msg);
 	case MSG_DEVICE:
 		return worker_take(w, msg);
-	case MSG_SERVE:
-		return worker_serve(w);
+	case MSG_DETACH:
+		return worker_detach(w, msg->about.index);
+	case MSG_LINK:
+		return worker_link(w, msg->about.index, msg->about.up);
+	case MSG_RESIZE:
+		return worker_resize(w, msg->about.index, msg->about.bytes);
 	case MSG_STOP:
 		worker_stop(w, msg->stop.gone);
 		return 0;
@@ -291,11 +395,12 @@ static int worker_open(struct worker *w)
 
 static void worker_close(struct worker *w)
 {
-	size_t i;
+	unsigned int i;
 
-	for (i = 0; i < w->ndevices; i++)
-		device_free(w->devices[i]);
-	free(w->devices);
+	for (i = 0; i < w->nplaces; i++)
+		device_free(w->places[i].dev);
+	free(w->places);
+	devices_unreserve();
 	domain_close(w->dom);
 	state_close(w->state);
 	loop_timer_del(w->drain);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xenstore.c: see store.h.  Only nodes that the guest cannot write are
- * read: /local/domain/N/name is the toolstack's.
+ * xenstore.c: see store.h.  Only nodes that the guest cannot write are read:
+ * /local/domain/N/name and backend directories are the toolstack's.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,6 +12,7 @@
 #include "store.h"
 
 #define DOMID_END	0x7ff0u		/* DOMID_FIRST_RESERVED */
+#define CHANGE_TRIES	100		/* until others leave it alone */
 
 struct xenstore {
 	struct xs_handle	*xs;
@@ -97,11 +98,14 @@ int xenstore_find(struct xenstore *xs, const char *who, uint32_t *ret)
 	return 0;
 }
 
+int xenstore_watch(struct xenstore *xs, const char *path)
+{
+	return xs_watch(xs->xs, path, path) ? 0 : -errno;
+}
+
 int xenstore_watch_release(struct xenstore *xs)
 {
-	if (!xs_watch(xs->xs, "@releaseDomain", "release"))
-		return -errno;
-	return 0;
+	return xenstore_watch(xs, "@releaseDomain");
 }
 
 int xenstore_fd(struct xenstore *xs)
@@ -109,10 +113,114 @@ int xenstore_fd(struct xenstore *xs)
 	return xs_fileno(xs->xs);
 }
 
+bool xenstore_next(struct xenstore *xs, char *ret_path, size_t len)
+{
+	char **event = xs_check_watch(xs->xs);
+
+	if (!event)
+		return false;
+	snprintf(ret_path, len, "%s", event[XS_WATCH_PATH]);
+	free(event);
+	return true;
+}
+
 void xenstore_take(struct xenstore *xs)
 {
-	char **event;
+	char path[1];
 
-	while ((event = xs_check_watch(xs->xs)))
-		free(event);
+	while (xenstore_next(xs, path, sizeof(path)))
+		;
+}
+
+static int store_read(struct xenstore *xs, xs_transaction_t t,
+		      const char *path, char *ret, size_t len)
+{
+	unsigned int bytes = 0;
+	char *value = xs_read(xs->xs, t, path, &bytes);
+	int r = 0;
+
+	if (!value)
+		return errno ? -errno : -EIO;
+	if (bytes >= len || memchr(value, '\0', bytes))
+		r = -E2BIG;
+	else
+		memcpy(ret, value, bytes + 1);	/* it has a zero behind it */
+	free(value);
+	return r;
+}
+
+int xenstore_read(struct xenstore *xs, const char *path, char *ret, size_t len)
+{
+	return store_read(xs, XBT_NULL, path, ret, len);
+}
+
+int xenstore_list(struct xenstore *xs, const char *path, char ***ret,
+		  unsigned int *ret_count)
+{
+	char **list = xs_directory(xs->xs, XBT_NULL, path, ret_count);
+
+	if (!list)
+		return errno ? -errno : -EIO;
+	*ret = list;
+	return 0;
+}
+
+/* ---- changes ---- */
+
+static int store_change_one(struct xenstore *xs, xs_transaction_t t,
+			    const char *dir, const struct xenstore_change *c)
+{
+	char path[XENSTORE_ABS_PATH_MAX], value[2048];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, c->key);
+	if (c->from) {
+		r = store_read(xs, t, path, value, sizeof(value));
+		if (r < 0 && r != -ENOENT && r != -E2BIG)
+			return r;
+		if (r < 0 || strcmp(value, c->from) != 0)
+			return -ESTALE;
+	}
+	if (c->value ? xs_write(xs->xs, t, path, c->value,
+				(unsigned int)strlen(c->value)) :
+		       xs_rm(xs->xs, t, path))
+		return 0;
+	return !c->value && errno == ENOENT ? 0 : -errno;
+}
+
+static int store_change_all(struct xenstore *xs, xs_transaction_t t,
+			    const char *dir,
+			    const struct xenstore_change *changes, size_t count)
+{
+	char *there = xs_read(xs->xs, t, dir, NULL);
+	size_t i;
+	int r = there ? 0 : -errno;
+
+	free(there);
+	for (i = 0; i < count && !r; i++)
+		r = store_change_one(xs, t, dir, &changes[i]);
+	return r;
+}
+
+int xenstore_change(struct xenstore *xs, const char *dir,
+		    const struct xenstore_change *changes, size_t count)
+{
+	xs_transaction_t t;
+	int r, tries;
+
+	for (tries = 0; tries < CHANGE_TRIES; tries++) {
+		t = xs_transaction_start(xs->xs);
+		if (t == XBT_NULL)
+			return errno ? -errno : -EIO;
+		r = store_change_all(xs, t, dir, changes, count);
+		if (r < 0) {
+			(void)xs_transaction_end(xs->xs, t, true);
+			return r;
+		}
+		if (xs_transaction_end(xs->xs, t, false))
+			return 0;
+		if (errno != EAGAIN)
+			return -errno;
+	}
+	return -EAGAIN;
 }

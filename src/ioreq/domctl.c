@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <xenctrl.h>
+#include <xen/sched.h>
 
 #include "domctl.h"
 
@@ -50,6 +51,13 @@ static enum domctl_kind domctl_kind(const xc_domaininfo_t *info)
 	return DOMCTL_PVH;
 }
 
+static bool domctl_is_suspended(const xc_domaininfo_t *info)
+{
+	return (info->flags & XEN_DOMINF_shutdown) &&
+	       (info->flags >> XEN_DOMINF_shutdownshift &
+		XEN_DOMINF_shutdownmask) == SHUTDOWN_suspend;
+}
+
 int domctl_info(struct domctl *dc, uint32_t domid, struct domctl_info *ret)
 {
 	xc_domaininfo_t info;
@@ -63,6 +71,18 @@ int domctl_info(struct domctl *dc, uint32_t domid, struct domctl_info *ret)
 	*ret = (struct domctl_info){
 		.kind	= domctl_kind(&info),
 		.dying	= info.flags & XEN_DOMINF_dying,
+		.suspended = domctl_is_suspended(&info),
+		.cpu_ns	= info.cpu_time,
 	};
 	return 0;
+}
+
+int domctl_pause(struct domctl *dc, uint32_t domid)
+{
+	return xc_domain_pause(dc->xc, domid) < 0 ? -errno : 0;
+}
+
+int domctl_unpause(struct domctl *dc, uint32_t domid)
+{
+	return xc_domain_unpause(dc->xc, domid) < 0 ? -errno : 0;
 }

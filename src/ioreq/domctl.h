@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * domctl.h: what only libxenctrl tells about a domain.  That library has no
+ * domctl.h: what only libxenctrl tells about a domain, and does to it.  That library has no
  * stable ABI, so nothing else uses it.
  */
 #ifndef XVD_DOMCTL_H
@@ -18,6 +18,8 @@ enum domctl_kind {
 struct domctl_info {
 	enum domctl_kind	kind;
 	bool			dying;
+	bool			suspended;	/* to be saved or migrated */
+	uint64_t		cpu_ns;		/* that it has run so far */
 };
 
 struct domctl;
@@ -28,5 +30,13 @@ void domctl_close(struct domctl *dc);		/* NULL is fine */
 
 /* Return: 0 and *ret, or -ESRCH, or another negative errno. */
 int domctl_info(struct domctl *dc, uint32_t domid, struct domctl_info *ret);
+
+/*
+ * Xen counts how often a domain is paused: each pause is undone by one
+ * unpause, and the toolstack's own are not ours.  Return: 0 or a negative
+ * errno.
+ */
+int domctl_pause(struct domctl *dc, uint32_t domid);
+int domctl_unpause(struct domctl *dc, uint32_t domid);
 
 #endif

@@ -74,7 +74,7 @@ static void use(struct msg *msg, enum msg_from from)
 	assert(msg->head.nfds <= MSG_MAX_FDS);
 	if (msg->head.type == MSG_DEVICE)
 		check_device(&msg->device, msg->head.nfds);
-	if (msg->head.type == MSG_FAILED)
+	if (msg->head.type == MSG_FAILED || msg->head.type == MSG_REFUSED)
 		assert(strlen(msg->text.text) < MSG_TEXT_LEN);
 	assert(from == MSG_FROM_SUPERVISOR || msg->head.nfds == 0);
 	for (i = 0; i < msg->head.nfds; i++)

@@ -386,7 +386,7 @@ static uint64_t post(unsigned int queue)
  */
 static void test_vanishes(void **state)
 {
-	const char *line = "the interface is gone; the guest's cable stays "
+	const char *line = "its interface is gone; the guest's cable stays "
 			   "out\n";
 	const char *found;
 
@@ -396,7 +396,7 @@ static void test_vanishes(void **state)
 	assert_int_equal(net_status(), VIRTIO_NET_S_LINK_UP);
 	post(RX);
 	assert_int_equal(netlab_del("vif9"), 0);
-	wait_until(t, strstr(toy_log(p), "tap 'vif9': the interface is gone"));
+	wait_until(t, strstr(toy_log(p), "its interface is gone"));
 	wait_until(t, net_status() == 0);
 	while (toyblk_get(&net->vq[RX], NULL) >= 0)
 		;			/* dom0's own, from before */

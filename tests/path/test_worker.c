@@ -92,8 +92,7 @@ static const char *proc_link(pid_t pid, const char *file)
 /* The supervisor has nothing of the guest's memory, the worker nothing else. */
 static void test_apart(void **state)
 {
-	char ram[128], file[32];
-	int fd;
+	char ram[128];
 
 	(void)state;
 	need_root();
@@ -104,11 +103,7 @@ static void test_apart(void **state)
 	assert_string_equal(proc_file(w->pid, "comm"), "xen-virtiod\n");
 	assert_memory_equal(proc_file(w->pid, "cmdline"),
 			    "xen-virtiod\0--worker", 21);
-	/* the image is open there and not here, and no terminal anywhere */
-	for (fd = 0; fd < 64; fd++) {
-		snprintf(file, sizeof(file), "fd/%d", fd);
-		assert_string_not_equal(proc_link(p->pid, file), img);
-	}
+	/* and no terminal anywhere */
 	assert_string_equal(proc_link(w->pid, "fd/0"), "/dev/null");
 	assert_string_equal(proc_link(w->pid, "fd/1"), "/dev/null");
 	assert_int_equal(getsid(w->pid), w->pid);

@@ -109,13 +109,10 @@ static void test_resize(void **state)
 	drive(0);
 	irqs = rig.irq.count;
 	assert_int_equal(CAPACITY(&rig), MIB / 512);
-	assert_int_equal(device_file_bytes(dev), MIB);
 	assert_int_equal(device_resize(dev, MIB / 2), -EINVAL);
-	assert_int_equal(device_file_bytes(dev), MIB);
 	assert_int_equal(device_resize(dev, 1ull << 45), 0);
 	assert_int_equal(CAPACITY(&rig), 1ull << 36);
 	assert_int_equal(rig.irq.count, irqs + 1);
-	assert_int_equal(device_file_bytes(dev), 1ull << 45);
 	assert_int_equal(device_set_link(dev, false), -EOPNOTSUPP);
 	end();
 }

@@ -12,6 +12,7 @@
 #include "unit.h"
 
 static int pair[2];		/* supervisor, worker */
+static const struct msg_stop stop = { 1 };
 
 static int setup(void **state)
 {
@@ -41,7 +42,7 @@ static unsigned int count_fds(void)
 
 static void test_start(void **state)
 {
-	const struct msg_start start = { 7, 1, 0x55, 1, 1000 };
+	const struct msg_start start = { 7, 1, 0x55, 1, 1000, 1 };
 	struct msg msg;
 	int fd = open("/dev/null", O_RDONLY);
 
@@ -105,25 +106,67 @@ static void test_no_body(void **state)
 	assert_int_equal(msg.head.type, MSG_READY);
 }
 
-static void test_text(void **state)
+/* Of which device it is said, in both directions. */
+static void test_about(void **state)
 {
-	struct msg_text text = { -ENOSPC, "no room" };
+	static const struct {
+		enum msg_type	type;
+		enum msg_from	from;
+	} t[] = {
+		{ MSG_DETACH, MSG_FROM_SUPERVISOR },
+		{ MSG_LINK, MSG_FROM_SUPERVISOR },
+		{ MSG_RESIZE, MSG_FROM_SUPERVISOR },
+		{ MSG_ADDED, MSG_FROM_WORKER },
+		{ MSG_RUNNING, MSG_FROM_WORKER },
+		{ MSG_DETACHED, MSG_FROM_WORKER },
+	};
+	struct msg_about about = { 0 };
 	struct msg msg;
+	unsigned int i;
+	bool up;
 
 	(void)state;
-	assert_int_equal(msg_send(pair[1], MSG_FAILED, &text, NULL, 0, true),
-			 0);
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		up = t[i].from == MSG_FROM_WORKER;
+		about.index = 0xfffffff0u + i;
+		about.up = i % 2;
+		about.bytes = 1ull << (40 + i);
+		assert_int_equal(msg_send(pair[up], t[i].type, &about, NULL, 0,
+					  false), 0);
+		assert_int_equal(msg_recv(pair[!up], t[i].from, false, &msg),
+				 0);
+		assert_int_equal(msg.head.type, t[i].type);
+		assert_int_equal(msg.head.nfds, 0);
+		assert_memory_equal(&msg.about, &about, sizeof(about));
+	}
+}
+
+static void check_text(enum msg_type type)
+{
+	struct msg_text text = { -ENOSPC, 5, "no room" };
+	struct msg msg;
+
+	assert_int_equal(msg_send(pair[1], type, &text, NULL, 0, true), 0);
 	assert_int_equal(msg_recv(pair[0], MSG_FROM_WORKER, true, &msg), 0);
+	assert_int_equal(msg.head.type, type);
 	assert_int_equal(msg.text.code, -ENOSPC);
+	assert_int_equal(msg.text.index, 5);
 	assert_string_equal(msg.text.text, "no room");
 	/* the last byte is the zero's */
 	memset(text.text, 'x', sizeof(text.text));
-	assert_int_equal(msg_send(pair[1], MSG_FAILED, &text, NULL, 0, true), 0);
+	assert_int_equal(msg_send(pair[1], type, &text, NULL, 0, true), 0);
 	assert_int_equal(msg_recv(pair[0], MSG_FROM_WORKER, true, &msg),
 			 -EBADMSG);
 	text.text[sizeof(text.text) - 1] = '\0';
-	assert_int_equal(msg_send(pair[1], MSG_FAILED, &text, NULL, 0, true), 0);
+	assert_int_equal(msg_send(pair[1], type, &text, NULL, 0, true), 0);
 	assert_int_equal(msg_recv(pair[0], MSG_FROM_WORKER, true, &msg), 0);
+}
+
+static void test_text(void **state)
+{
+	(void)state;
+	check_text(MSG_FAILED);
+	check_text(MSG_REFUSED);
 }
 
 static void test_none(void **state)
@@ -136,7 +179,7 @@ static void test_none(void **state)
 	close(pair[1]);
 	assert_int_equal(msg_recv(pair[0], MSG_FROM_WORKER, true, &msg),
 			 -EPIPE);
-	assert_int_equal(msg_send(pair[0], MSG_SERVE, NULL, NULL, 0, true),
+	assert_int_equal(msg_send(pair[0], MSG_STOP, &stop, NULL, 0, true),
 			 -EPIPE);
 	pair[1] = -1;
 }
@@ -144,11 +187,11 @@ static void test_none(void **state)
 /* Its last words are heard, also if it did not listen to ours. */
 static void test_last_words(void **state)
 {
-	struct msg_text text = { -ENOSPC, "no room" };
+	struct msg_text text = { -ENOSPC, 0, "no room" };
 	struct msg msg;
 
 	(void)state;
-	assert_int_equal(msg_send(pair[0], MSG_SERVE, NULL, NULL, 0, true), 0);
+	assert_int_equal(msg_send(pair[0], MSG_STOP, &stop, NULL, 0, true), 0);
 	assert_int_equal(msg_send(pair[1], MSG_FAILED, &text, NULL, 0, true),
 			 0);
 	close(pair[1]);
@@ -162,19 +205,19 @@ static void test_last_words(void **state)
 static void test_send_to_nobody(void **state)
 {
 	(void)state;
-	assert_int_equal(msg_send(pair[0], MSG_SERVE, NULL, NULL, 0, true), 0);
+	assert_int_equal(msg_send(pair[0], MSG_STOP, &stop, NULL, 0, true), 0);
 	close(pair[1]);
 	pair[1] = -1;
-	assert_int_equal(msg_send(pair[0], MSG_SERVE, NULL, NULL, 0, true),
+	assert_int_equal(msg_send(pair[0], MSG_STOP, &stop, NULL, 0, true),
 			 -EPIPE);
-	assert_int_equal(msg_send(pair[0], MSG_SERVE, NULL, NULL, 0, true),
+	assert_int_equal(msg_send(pair[0], MSG_STOP, &stop, NULL, 0, true),
 			 -EPIPE);
 }
 
 /* Who does not listen stops nobody. */
 static void test_full(void **state)
 {
-	struct msg_text text = { -EIO, "again" };
+	struct msg_text text = { -EIO, 0, "again" };
 	int i, r = 0;
 
 	(void)state;
@@ -237,6 +280,8 @@ static int try(enum msg_from from, const struct raw *raw, size_t len,
 #define HEAD		sizeof(struct msg_head)
 #define START_LEN	sizeof(struct msg_start)
 #define DEVICE_LEN	sizeof(struct devdesc)
+#define ABOUT_LEN	sizeof(struct msg_about)
+#define TEXT_LEN	sizeof(struct msg_text)
 
 /* Every length but the one, of every type. */
 static void test_lengths(void **state)
@@ -249,16 +294,23 @@ static void test_lengths(void **state)
 	} t[] = {
 		{ MSG_START, MSG_FROM_SUPERVISOR, START_LEN, 1 },
 		{ MSG_DEVICE, MSG_FROM_SUPERVISOR, DEVICE_LEN, 1 },
-		{ MSG_SERVE, MSG_FROM_SUPERVISOR, 0, 0 },
-		{ MSG_STOP, MSG_FROM_SUPERVISOR, sizeof(struct msg_stop), 0 },
+		{ MSG_DETACH, MSG_FROM_SUPERVISOR, ABOUT_LEN, 0 },
+		{ MSG_LINK, MSG_FROM_SUPERVISOR, ABOUT_LEN, 0 },
+		{ MSG_RESIZE, MSG_FROM_SUPERVISOR, ABOUT_LEN, 0 },
+		{ MSG_STOP, MSG_FROM_SUPERVISOR, sizeof(stop), 0 },
 		{ MSG_READY, MSG_FROM_WORKER, 0, 0 },
-		{ MSG_FAILED, MSG_FROM_WORKER, sizeof(struct msg_text), 0 },
+		{ MSG_FAILED, MSG_FROM_WORKER, TEXT_LEN, 0 },
+		{ MSG_ADDED, MSG_FROM_WORKER, ABOUT_LEN, 0 },
+		{ MSG_REFUSED, MSG_FROM_WORKER, TEXT_LEN, 0 },
+		{ MSG_RUNNING, MSG_FROM_WORKER, ABOUT_LEN, 0 },
+		{ MSG_DETACHED, MSG_FROM_WORKER, ABOUT_LEN, 0 },
 	};
 	struct raw raw;
 	size_t i, len;
 	int want;
 
 	(void)state;
+	assert_int_equal(sizeof(t) / sizeof(t[0]), MSG_DETACHED);
 	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
 		raw = good(t[i].type, t[i].bytes, t[i].nfds);
 		for (len = 1; len < sizeof(raw); len++) {
@@ -278,7 +330,6 @@ static void test_lengths(void **state)
 static void test_heads(void **state)
 {
 	struct raw raw = good(MSG_START, START_LEN, 1);
-	unsigned int i;
 
 	(void)state;
 	assert_int_equal(try(MSG_FROM_SUPERVISOR, &raw, HEAD + START_LEN, 1),
@@ -293,17 +344,23 @@ static void test_heads(void **state)
 	/* of whatever length that is there */
 	assert_int_equal(try(MSG_FROM_SUPERVISOR, &raw, HEAD, 0),
 			 -EPROTONOSUPPORT);
+}
+
+/* Each kind goes one way, and there are no others. */
+static void test_directions(void **state)
+{
+	struct raw raw;
+	unsigned int i;
+
+	(void)state;
 	for (i = 0; i < 0x10000; i = i < 64 ? i + 1 : i * 2) {
-		raw = good((enum msg_type)i, 0, 0);
-		if (i == MSG_SERVE)
-			assert_int_equal(try(MSG_FROM_SUPERVISOR, &raw, HEAD,
-					     0), 0);
-		else if (i == 0 || i >= MSG_READY)
-			assert_int_equal(try(MSG_FROM_SUPERVISOR, &raw, HEAD,
-					     0), -EPROTO);
-		if (i < MSG_READY || i > MSG_FAILED)
-			assert_int_equal(try(MSG_FROM_WORKER, &raw, HEAD, 0),
-					 -EPROTO);
+		raw = good((enum msg_type)i, 1, 0);	/* no kind is so long */
+		assert_int_equal(try(MSG_FROM_SUPERVISOR, &raw, HEAD, 0),
+				 i >= MSG_START && i <= MSG_STOP ?
+				 -EMSGSIZE : -EPROTO);
+		assert_int_equal(try(MSG_FROM_WORKER, &raw, HEAD, 0),
+				 i >= MSG_READY && i <= MSG_DETACHED ?
+				 -EMSGSIZE : -EPROTO);
 	}
 }
 
@@ -333,9 +390,12 @@ static void test_descriptors(void **state)
 		assert_int_equal(try(MSG_FROM_SUPERVISOR, &raw,
 				     HEAD + START_LEN, i),
 				 i == 1 ? 0 : -EBADF);
-		raw = good(MSG_SERVE, 0, i);
-		assert_int_equal(try(MSG_FROM_SUPERVISOR, &raw, HEAD, i),
-				 i ? -EBADF : 0);
+		raw = good(MSG_DETACH, ABOUT_LEN, i);
+		assert_int_equal(try(MSG_FROM_SUPERVISOR, &raw,
+				     HEAD + ABOUT_LEN, i), i ? -EBADF : 0);
+		raw = good(MSG_LINK, ABOUT_LEN, i);
+		assert_int_equal(try(MSG_FROM_SUPERVISOR, &raw,
+				     HEAD + ABOUT_LEN, i), i ? -EBADF : 0);
 	}
 	/* what the kernel has cut looks like the right number */
 	raw = good(MSG_DEVICE, DEVICE_LEN, MSG_MAX_FDS);
@@ -346,6 +406,9 @@ static void test_descriptors(void **state)
 		raw = good(MSG_READY, 0, i);
 		assert_int_equal(try(MSG_FROM_WORKER, &raw, HEAD, i),
 				 i ? -EBADF : 0);
+		raw = good(MSG_ADDED, ABOUT_LEN, i);
+		assert_int_equal(try(MSG_FROM_WORKER, &raw, HEAD + ABOUT_LEN,
+				     i), i ? -EBADF : 0);
 	}
 }
 
@@ -355,6 +418,7 @@ static const struct CMUnitTest tests[] = {
 	MSG_TEST(test_start),
 	MSG_TEST(test_device),
 	MSG_TEST(test_no_body),
+	MSG_TEST(test_about),
 	MSG_TEST(test_text),
 	MSG_TEST(test_none),
 	MSG_TEST(test_last_words),
@@ -362,6 +426,7 @@ static const struct CMUnitTest tests[] = {
 	MSG_TEST(test_full),
 	MSG_TEST(test_lengths),
 	MSG_TEST(test_heads),
+	MSG_TEST(test_directions),
 	MSG_TEST(test_descriptors),
 };
 

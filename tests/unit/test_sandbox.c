@@ -36,8 +36,9 @@
 #define UID	(SANDBOX_UID_BASE + 7)
 #define MB	(1u << 20)
 
-static int devnull, deaf, file;
+static int devnull, file;
 static int pair[2];
+static bool limit_files;
 static char why[512];
 
 /* Return: status of a child that enters the sandbox and calls @fn. */
@@ -52,7 +53,7 @@ static int child(int (*fn)(void))
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		if (sandbox_prepare(why, sizeof(why)) < 0 ||
-		    sandbox_enter(UID, MB, &whole, why, sizeof(why)) < 0) {
+		    sandbox_enter(UID, limit_files, &whole, why, sizeof(why)) < 0) {
 			fprintf(stderr, "%s\n", why);
 			_exit(100);
 		}
@@ -93,7 +94,6 @@ static int do_everything(void)
 	r |= nanosleep(&ts, NULL) < 0;
 	r |= write(pair[1], "a", 1) != 1;
 	r |= recv(pair[0], &set, 1, 0) != 1;
-	r |= read(deaf, &set, 1) != 0;
 	r |= fstat(devnull, &st) < 0;
 	sigemptyset(&set);
 	r |= sigprocmask(SIG_SETMASK, &set, NULL) < 0;
@@ -130,7 +130,7 @@ static int do_ioctls(void)
 	static const unsigned long nrs[] = {
 		IOCTL_PRIVCMD_DM_OP, IOCTL_PRIVCMD_MMAPBATCH,
 		IOCTL_PRIVCMD_MMAPBATCH_V2, IOCTL_EVTCHN_NOTIFY, TUNGETIFF,
-		TUNSETOFFLOAD, SIOCGIFFLAGS, BLKDISCARD,
+		TUNSETOFFLOAD, BLKDISCARD,
 	};
 	size_t i;
 
@@ -148,8 +148,8 @@ static void test_ioctls(void **state)
 
 /* ---- what does not ---- */
 
-/* A file is not made longer than was said. */
-static int do_grow(void)
+/* No file is made any longer, until somebody else allows it. */
+static int do_write(void)
 {
 	return write(file, "x", 1) != 1;
 }
@@ -161,9 +161,10 @@ static void test_file_size(void **state)
 	(void)state;
 	file = memfd_create("file", MFD_CLOEXEC);
 	assert_true(file >= 0);
-	assert_int_equal(lseek(file, MB - 1, SEEK_SET), MB - 1);
-	assert_int_equal(child(do_grow), 0);
-	status = child(do_grow);
+	assert_int_equal(child(do_write), 0);
+	limit_files = true;
+	status = child(do_write);
+	limit_files = false;
 	assert_true(WIFSIGNALED(status));
 	assert_int_equal(WTERMSIG(status), SIGXFSZ);
 	close(file);
@@ -195,8 +196,8 @@ FORBIDDEN(do_prctl, prctl(PR_SET_DUMPABLE, 1))
 FORBIDDEN(do_dup, dup2(devnull, STDERR_FILENO))
 FORBIDDEN(do_ring, syscall(SYS_io_uring_setup, 8,
 			   &(struct io_uring_params){ 0 }))
-FORBIDDEN(do_ring_files, syscall(SYS_io_uring_register, devnull,
-				 IORING_REGISTER_FILES, NULL, 0))
+FORBIDDEN(do_ring_buffers, syscall(SYS_io_uring_register, devnull,
+				 IORING_REGISTER_BUFFERS, NULL, 0))
 FORBIDDEN(do_exec_pages, mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE |
 			      MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
 FORBIDDEN(do_make_exec, mprotect(NULL, 4096, PROT_EXEC))
@@ -205,9 +206,6 @@ FORBIDDEN(do_map_resource, ioctl(devnull, IOCTL_PRIVCMD_MMAP_RESOURCE, NULL))
 FORBIDDEN(do_bind, ioctl(devnull, IOCTL_EVTCHN_BIND_INTERDOMAIN, NULL))
 FORBIDDEN(do_type, ioctl(STDERR_FILENO, TIOCSTI, "x"))
 FORBIDDEN(do_set_iff, ioctl(devnull, TUNSETIFF, NULL))
-FORBIDDEN(do_write, write(deaf, "x", 1))
-FORBIDDEN(do_writev, writev(deaf, &(struct iovec){ why, 1 }, 1))
-FORBIDDEN(do_sendmsg, sendmsg(deaf, &(struct msghdr){ 0 }, 0))
 
 static void test_forbidden(void **state)
 {
@@ -224,14 +222,12 @@ static void test_forbidden(void **state)
 		{ "setuid", do_setuid }, { "chroot", do_chroot },
 		{ "unshare", do_unshare }, { "prctl", do_prctl },
 		{ "dup2", do_dup }, { "io_uring_setup", do_ring },
-		{ "io_uring_register", do_ring_files },
+		{ "io_uring_register", do_ring_buffers },
 		{ "PROT_EXEC", do_exec_pages }, { "mprotect", do_make_exec },
 		{ "hypercall", do_hypercall },
 		{ "map_resource", do_map_resource }, { "bind", do_bind },
 		{ "TIOCSTI", do_type }, { "TUNSETIFF", do_set_iff },
-		{ "write", do_write }, { "writev", do_writev },
-		{ "sendmsg", do_sendmsg },
-	};
+		};
 	size_t i;
 	int status;
 
@@ -271,7 +267,7 @@ static void test_threads(void **state)
 		(void)alarm(5);
 		if (sandbox_prepare(why, sizeof(why)) < 0 ||
 		    pthread_create(&thread, NULL, thread_main, NULL) ||
-		    sandbox_enter(UID, MB, &whole, why, sizeof(why)) < 0)
+		    sandbox_enter(UID, limit_files, &whole, why, sizeof(why)) < 0)
 			_exit(100);
 		do_thread();
 	}
@@ -295,7 +291,7 @@ static void test_refused(void **state)
 	pid = fork();
 	if (pid == 0) {
 		if (setrlimit(RLIMIT_NOFILE, &none) < 0 ||
-		    sandbox_enter(UID, MB, &whole, why, sizeof(why)) != -EMFILE ||
+		    sandbox_enter(UID, limit_files, &whole, why, sizeof(why)) != -EMFILE ||
 		    strcmp(why, "the worker's sandbox: an empty root: Too many open files; --sandbox=off does without"))
 			_exit(1);
 		_exit(0);
@@ -344,7 +340,7 @@ static void test_namespaces(void **state)
 		pid = fork();
 		if (pid == 0) {
 			if (fail_unshare(t[i].err) < 0 ||
-			    sandbox_enter(UID, MB, &whole, why, sizeof(why)) !=
+			    sandbox_enter(UID, limit_files, &whole, why, sizeof(why)) !=
 			    t[i].want || strcmp(why, t[i].why) != 0)
 				_exit(1);
 			_exit(0);
@@ -359,8 +355,7 @@ static int setup(void **state)
 {
 	(void)state;
 	devnull = open("/dev/null", O_RDWR | O_CLOEXEC);
-	deaf = fcntl(devnull, F_DUPFD_CLOEXEC, LISTEN_ONLY_FD);
-	return deaf < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+	return devnull < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
 }
 
 static const struct CMUnitTest tests[] = {

@@ -29,26 +29,20 @@
  * Queues that wait take turns to be the first: what the timer finds to be
  * spent is a frame or two, and the first to be told takes all of it.
  *
- * The cable.  It is in while the interface is up and running in dom0.  The
- * kernel tells of any change to any interface on a netlink socket; what
- * changed is not read but asked for again.  An interface that is gone also
- * shows as an error of the descriptor.  Then the cable is out for good; the
- * guest's other devices go on.
+ * The cable.  Whether the interface is up in dom0 is none of our business: it
+ * is told from above, by whoever sees dom0's network.  But one that is gone
+ * shows as an error of its descriptors, and they are not looked at any more.
+ * The guest's other devices go on.
  */
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 #include <linux/if_tun.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
-#include "log.h"
 #include "loop.h"
 #include "net_backend.h"
 #include "tap.h"
@@ -77,16 +71,12 @@ struct tap_queue {
 struct tap {
 	struct net_backend	base;
 	struct loop		*loop;
-	char			name[IFNAMSIZ];
 	struct tap_queue	queues[NET_MAX_QUEUES];
 	struct loop_timer	*retry;
 	unsigned int		turn;		/* the queue told first */
 	uint64_t		clock_ns;	/* the rate's, see above */
 
-	int			netlink;	/* -1: none */
-	struct loop_fd		*netlink_watch;
-	struct loop_work	look;		/* at the link, later */
-	bool			up;
+	struct loop_work	look;		/* at the interface, later */
 	bool			gone;
 	char			spill[64];	/* of frames too long */
 	struct iovec		iov[IOV_MAX];
@@ -142,29 +132,6 @@ static int tap_set_offloads(struct net_backend *be, unsigned int offloads)
 
 /* ---- the cable ---- */
 
-/*
- * Is the interface there, and up?  It may have been renamed since.  Where
- * nobody tells of changes it counts as up, else a guest that starts before
- * the cable is in would wait for ever.
- */
-static void tap_ask_link(struct tap *tap)
-{
-	struct ifreq ifr = { 0 };
-	const int want = IFF_UP | IFF_RUNNING;
-
-	if (ioctl(tap->queues[0].fd, TUNGETIFF, &ifr) < 0) {
-		tap->gone = true;
-		tap->up = false;
-		return;
-	}
-	memcpy(tap->name, ifr.ifr_name, sizeof(tap->name));
-	tap->name[sizeof(tap->name) - 1] = '\0';
-	if (tap->netlink < 0)
-		tap->up = true;
-	else if (ioctl(tap->netlink, SIOCGIFFLAGS, &ifr) == 0)
-		tap->up = (ifr.ifr_flags & want) == want;
-}
-
 /* Who waits to send is told all the same, and finds that it is over. */
 static void tap_stop_all(struct tap *tap)
 {
@@ -176,24 +143,19 @@ static void tap_stop_all(struct tap *tap)
 		tap->queues[i].on = false;
 		tap->queues[i].watched = false;
 	}
-	loop_fd_del(tap->netlink_watch);
-	tap->netlink_watch = NULL;
 }
 
+/* Is the interface still there? */
 static void tap_look(struct tap *tap)
 {
-	bool was_up = tap->up;
+	struct ifreq ifr = { 0 };
 
-	if (tap->gone)
+	if (tap->gone || ioctl(tap->queues[0].fd, TUNGETIFF, &ifr) == 0)
 		return;
-	tap_ask_link(tap);
-	if (tap->gone) {
-		log_error("tap '%s': the interface is gone; the guest's cable stays out",
-			  tap->name);
-		tap_stop_all(tap);
-	}
-	if (tap->up != was_up && tap->base.events.link)
-		tap->base.events.link(tap->base.events.arg, tap->up);
+	tap->gone = true;
+	tap_stop_all(tap);
+	if (tap->base.events.link)
+		tap->base.events.link(tap->base.events.arg, false);
 }
 
 static void tap_look_work(struct loop_work *work)
@@ -201,58 +163,18 @@ static void tap_look_work(struct loop_work *work)
 	tap_look(container_of(work, struct tap, look));
 }
 
-static void tap_on_netlink(void *arg)
-{
-	struct tap *tap = arg;
-	char buf[4096];
-	ssize_t n;
-
-	/* Cut, or lost for want of room (ENOBUFS): all we need is a hint. */
-	do {
-		n = recv(tap->netlink, buf, sizeof(buf), MSG_DONTWAIT);
-	} while (n > 0 || (n < 0 && (errno == ENOBUFS || errno == EINTR)));
-	tap_look(tap);
-}
-
-static int tap_open_netlink(struct tap *tap)
-{
-	struct sockaddr_nl addr = {
-		.nl_family	= AF_NETLINK,
-		.nl_groups	= RTMGRP_LINK,
-	};
-
-	int fd, r;
-
-	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
-		    NETLINK_ROUTE);
-	if (fd < 0)
-		return -errno;
-	tap->netlink = fcntl(fd, F_DUPFD_CLOEXEC, LISTEN_ONLY_FD);
-	r = -errno;
-	close(fd);
-	if (tap->netlink < 0)
-		return r;
-	if (bind(tap->netlink, (struct sockaddr *)&addr, sizeof(addr)) < 0)
-		return -errno;
-	return loop_fd_add(tap->loop, tap->netlink, tap_on_netlink, tap,
-			   &tap->netlink_watch);
-}
-
-/*
- * Some call has failed.  With an interface that is gone, all of them will;
- * with one that is down, sending does.
- */
+/* Some call has failed.  With an interface that is gone, all of them will. */
 static int tap_failed(struct tap *tap, int err)
 {
 	if (err == -EBADFD || err == -ENODEV || err == -ENOLINK ||
-	    err == -ENXIO || (err == -EIO && tap->up))
+	    err == -ENXIO)
 		loop_defer(tap->loop, &tap->look);
 	return err;
 }
 
 static bool tap_link_up(struct net_backend *be)
 {
-	return tap_of(be)->up;
+	return !tap_of(be)->gone;
 }
 
 /* ---- sending ---- */
@@ -336,8 +258,7 @@ static void tap_on_readable(void *arg)
 	if (!q->on) {
 		loop_fd_pause(q->watch);
 		q->watched = false;
-		if (tap->netlink < 0)
-			tap_look(tap);	/* errors make it readable, too */
+		tap_look(tap);		/* errors make it readable, too */
 		return;
 	}
 	tap->base.events.readable(tap->base.events.arg,
@@ -393,9 +314,6 @@ static void tap_close(struct net_backend *be)
 	tap = tap_of(be);
 	loop_defer_cancel(&tap->look);
 	loop_timer_del(tap->retry);
-	loop_fd_del(tap->netlink_watch);
-	if (tap->netlink >= 0)
-		close(tap->netlink);
 	for (i = 0; i < be->info.queues; i++) {
 		loop_fd_del(tap->queues[i].watch);
 		close(tap->queues[i].fd);
@@ -429,16 +347,7 @@ static int tap_start(struct tap *tap)
 		r = tap_set_offloads(&tap->base, 0);
 	if (r < 0)
 		return r;
-	tap_ask_link(tap);		/* for its name */
-	r = tap_open_netlink(tap);
-	if (r < 0) {
-		log_warn("tap '%s': cannot follow the interface going up and down: %s",
-			 tap->name, strerror(-r));
-		if (tap->netlink >= 0)
-			close(tap->netlink);
-		tap->netlink = -1;
-	}
-	tap_ask_link(tap);
+	tap_look(tap);
 	return tap->gone ? -ENODEV : 0;
 }
 
@@ -462,7 +371,6 @@ static int tap_open(struct loop *loop, const int *fds,
 	tap->base.info = *info;
 	tap->base.events = *events;
 	tap->loop = loop;
-	tap->netlink = -1;
 	tap->look.fn = tap_look_work;
 	for (i = 0; i < info->queues; i++) {
 		tap->queues[i].tap = tap;
