@@ -126,8 +126,7 @@ static struct json_object *parse_object(const char *line, size_t len,
 		snprintf(why, why_len, "out of memory");
 		return NULL;
 	}
-	json_tokener_set_flags(tok, JSON_TOKENER_STRICT |
-			       JSON_TOKENER_VALIDATE_UTF8);
+	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
 	obj = json_tokener_parse_ex(tok, line, (int)len);
 	err = json_tokener_get_error(tok);
 	if (err == json_tokener_continue)
@@ -173,10 +172,67 @@ static bool check_object(struct json_object *obj, char *why, size_t why_len)
 	return false;
 }
 
+/* Return: how many bytes of @p are one character, 0 if they are none. */
+static size_t utf8_take(const char *p, size_t left, uint32_t *ret)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	unsigned char first = (unsigned char)*p;
+	size_t i, n = first < 0x80 ? 1 : first < 0xc0 ? 0 : first < 0xe0 ? 2 :
+		      first < 0xf0 ? 3 : first < 0xf8 ? 4 : 0;
+	uint32_t c = n > 1 ? first & 0x7fu >> n : first;
+
+	if (n > left)
+		return 0;
+	for (i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (p[i] & 0x3f);
+	}
+	*ret = c;
+	return c < least[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ?
+	       0 : n;
+}
+
+/*
+ * The same in ASCII: the tokener of json-c 0.18, when it is strict, takes every
+ * other character for a control character.  What is not in a string is an
+ * error this way, too.  Return: the text; or NULL, and in *ret_bad where it is
+ * no UTF-8, @len if there is no memory.
+ */
+static char *ascii_of(const char *line, size_t len, size_t *ret_bad)
+{
+	char *text = malloc(3 * len + 1);	/* 4 bytes become 12 */
+	size_t n, at, used = 0;
+	uint32_t c = 0;
+
+	*ret_bad = len;
+	for (at = 0; text && at < len; at += n) {
+		n = utf8_take(line + at, len - at, &c);
+		if (n == 0) {
+			*ret_bad = at;
+			free(text);
+			return NULL;
+		}
+		if (c < 0x80)
+			text[used++] = (char)c;
+		else if (c < 0x10000)
+			used += (size_t)sprintf(text + used, "\\u%04x", c);
+		else
+			used += (size_t)sprintf(text + used, "\\u%04x\\u%04x",
+						0xd7c0 + (c >> 10),
+						0xdc00 + (c & 0x3ff));
+	}
+	if (text)
+		text[used] = '\0';
+	return text;
+}
+
 int control_parse(const char *line, size_t len, struct json_object **ret,
 		  char *why, size_t why_len)
 {
 	struct json_object *obj;
+	char *text;
+	size_t bad;
 
 	if (len > CONTROL_REQUEST_BYTES) {
 		snprintf(why, why_len, "the request is too long: use up to %d "
@@ -188,7 +244,16 @@ int control_parse(const char *line, size_t len, struct json_object **ret,
 			 "send text");
 		return -EINVAL;
 	}
-	obj = parse_object(line, len, why, why_len);
+	text = ascii_of(line, len, &bad);
+	if (!text) {
+		snprintf(why, why_len, bad == len ? "out of memory" :
+			 "the request is not understood at byte "
+			 "%zu (invalid utf-8 string): send one JSON object in "
+			 "one line, as in " EXAMPLE, bad);
+		return -EINVAL;
+	}
+	obj = parse_object(text, strlen(text), why, why_len);
+	free(text);
 	if (!obj)
 		return -EINVAL;
 	if (!check_object(obj, why, why_len)) {

@@ -22,6 +22,7 @@
 
 #include <stddef.h>
 
+#define CONTROL_PATH		"/run/xen-virtiod/control.sock"
 #define CONTROL_VERSION		1
 #define CONTROL_REQUEST_BYTES	65536	/* of a line, without its newline */
 #define CONTROL_CONNECTIONS	16

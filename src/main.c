@@ -2,7 +2,8 @@
 /*
  * main.c: which of its parts this program is to play.
  *
- *	xen-virtiod --domain ...	single.c	one guest's supervisor
+ *	xen-virtiod			service.c	all guests' supervisor
+ *	xen-virtiod --domain ...	single.c	one guest's
  *	xen-virtiod --worker		worker.c	what serves a guest; made
  *							by a supervisor only
  *
@@ -19,6 +20,7 @@
 
 #include "log.h"
 #include "options.h"
+#include "service.h"
 #include "single.h"
 #include "worker.h"
 
@@ -54,7 +56,7 @@ int main(int argc, char **argv)
 	log_init("xen-virtiod", getenv("JOURNAL_STREAM") != NULL);
 	switch (options_parse(argc, argv, &opts)) {
 	case OPTIONS_RUN:
-		status = single_run(&opts);
+		status = opts.domain ? single_run(&opts) : service_run(&opts);
 		break;
 	case OPTIONS_EXIT_OK:
 		break;

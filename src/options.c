@@ -20,8 +20,10 @@
 #endif
 
 enum {
-	OPT_PIDFILE = 256,		/* these have no short form */
+	OPT_CONFIG = 256,		/* these have no short form */
+	OPT_PIDFILE,
 	OPT_SANDBOX,
+	OPT_SOCKET,
 	OPT_UID_BASE,
 };
 
@@ -31,8 +33,10 @@ static const struct option long_options[] = {
 	{ "domain",	required_argument,	NULL, 'd' },
 	{ "device",	required_argument,	NULL, 'o' },
 	{ "background",	no_argument,		NULL, 'b' },
+	{ "config",	required_argument,	NULL, OPT_CONFIG },
 	{ "pidfile",	required_argument,	NULL, OPT_PIDFILE },
 	{ "sandbox",	required_argument,	NULL, OPT_SANDBOX },
+	{ "socket",	required_argument,	NULL, OPT_SOCKET },
 	{ "uid-base",	required_argument,	NULL, OPT_UID_BASE },
 	{ "debug",	required_argument,	NULL, 'D' },
 	{ "help",	no_argument,		NULL, 'h' },
@@ -43,17 +47,18 @@ static const struct option long_options[] = {
 static void print_help(void)
 {
 	(void)printf(
-"Usage: xen-virtiod --domain NAME|ID --device SPEC [--device SPEC ...]\n"
-"Gives a Xen guest virtio-pci disks and network cards, without QEMU.\n"
+"Usage: xen-virtiod [--config FILE]\n"
+"       xen-virtiod --domain NAME|ID --device SPEC [--device SPEC ...]\n"
+"Virtio-pci disks and network cards for Xen guests: all of them, or one.\n"
 "\n"
+"      --config FILE, --socket PATH  of the service, see xen-virtiod(8)\n"
 "  -d, --domain NAME|ID  the guest\n"
 "  -o, --device SPEC     a device; may be given several times\n"
 "  -b, --background      return as soon as all devices are in place\n"
 "      --pidfile FILE    write the process id to FILE\n"
 "      --uid-base UID    serve as user UID + the guest's ID; --sandbox off\n"
 "  -D, --debug TOPICS    of %s\n"
-"  -h, --help            this text\n"
-"  -V, --version         the version\n"
+"  -h, --help            this text; -V, --version: the version\n"
 "\n"
 "SPEC is blk,KEY=VALUE,... (a comma inside a VALUE is doubled):\n"
 "  path=FILE, bdf=00:18.0, serial=TEXT, readonly=on|off, discard=on|off,\n"
@@ -63,8 +68,7 @@ static void print_help(void)
 "  bridge=NAME|tap=NAME, bdf=00:19.0, mac=00:16:3e:01:02:03, mtu=68..65535,\n"
 "  queues=1..8, rate=10Mb/s, script=PATH|no, csum=off, tso=off, uso=off\n"
 "\n"
-"Example:\n"
-"  xl create -p web1.cfg\n"
+"Example: xl create -p web1.cfg\n"
 "  xen-virtiod -b -d web1 -o blk,path=/dev/vg0/web1 -o net,bridge=xenbr0\n"
 "  xl unpause web1\n", log_topic_names());
 }
@@ -178,6 +182,18 @@ static int set_topics(const char *list)
 	return 0;
 }
 
+/* Without a guest: what concerns how guests are served is in the file. */
+static enum options_result check_service(struct options *opts)
+{
+	if (opts->no_sandbox || opts->uid_base != SANDBOX_UID_BASE) {
+		log_error("--%s is for one --domain: the service has %s in its configuration file",
+			  opts->no_sandbox ? "sandbox" : "uid-base",
+			  opts->no_sandbox ? "sandbox =" : "uid-base =");
+		return OPTIONS_EXIT_USAGE;
+	}
+	return OPTIONS_RUN;
+}
+
 /* All options are read: is anything missing, or left over? */
 static enum options_result check_all(int argc, char **argv,
 				     struct options *opts)
@@ -189,8 +205,16 @@ static enum options_result check_all(int argc, char **argv,
 			  argv[optind]);
 		return OPTIONS_EXIT_USAGE;
 	}
+	if (!opts->domain && opts->ndevices == 0)
+		return check_service(opts);
 	if (!opts->domain) {
 		log_error("--domain is missing: use --domain NAME or ID");
+		return OPTIONS_EXIT_USAGE;
+	}
+	if (opts->config || opts->socket) {
+		log_error("--%s '%s': it is the service's, which has no --domain",
+			  opts->config ? "config" : "socket",
+			  opts->config ? opts->config : opts->socket);
 		return OPTIONS_EXIT_USAGE;
 	}
 	if (opts->ndevices == 0) {
@@ -227,8 +251,14 @@ enum options_result options_parse(int argc, char **argv, struct options *ret)
 		case 'b':
 			ret->background = true;
 			break;
+		case OPT_CONFIG:
+			r = set_once(&ret->config, "config");
+			break;
 		case OPT_PIDFILE:
 			r = set_once(&ret->pidfile, "pidfile");
+			break;
+		case OPT_SOCKET:
+			r = set_once(&ret->socket, "socket");
 			break;
 		case OPT_SANDBOX:
 			r = set_sandbox(ret);

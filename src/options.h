@@ -11,7 +11,10 @@
 #include "devspec.h"
 
 struct options {
-	const char	*domain;	/* NAME or ID, as given */
+	const char	*domain;	/* NAME or ID, as given; NULL: all of
+					 * them, as a service */
+	const char	*config;	/* the service's; NULL: the usual */
+	const char	*socket;	/* the same */
 	struct devspec	*devices;
 	size_t		ndevices;
 	bool		background;

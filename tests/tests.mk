@@ -98,7 +98,7 @@ lint:
 	$(Q)cppcheck --quiet --enable=warning,portability --inline-suppr --error-exitcode=1 \
 	  --suppress=missingInclude -D__x86_64__ -Iinclude src
 	$(Q)mandoc -T lint -W warning man/*.[1-8]
-	$(Q)codespell -q 3 -L nin,nd,inflight --skip "*corpus*" include src tests man completion systemd debian README.md HACKING.md
+	$(Q)codespell -q 3 -L nin,nd,inflight,hda --skip "*corpus*" include src tests man completion systemd debian README.md HACKING.md
 	$(Q)shellcheck $$(grep -rlE '^#!/bin/(ba)?sh' tests .ci) completion/xen-virtioctl
 	@echo "  lint ok"
 

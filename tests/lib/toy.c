@@ -414,8 +414,20 @@ static struct toy_proc *toy_proc_new(struct toy *t)
 /*
  * Sanitizers look for leaks in /proc, and gcov writes files at the end, which
  * the worker's sandbox has none of.  So these builds do without it; whoever
- * tests the sandbox says so.
+ * tests the sandbox says so.  The service, which is for no one domain, is told
+ * in its configuration file.
  */
+#if defined(XVD_SAN) || defined(XVD_COV)
+static bool toy_has_domain(const char *const argv[])
+{
+	for (; *argv; argv++)
+		if (strncmp(*argv, "--domain", 8) == 0 ||
+		    strncmp(*argv, "-d", 2) == 0)
+			return true;
+	return false;
+}
+#endif
+
 static void toy_argv(const char *const argv[], const char *ret[64])
 {
 	const char *prog = getenv("XEN_VIRTIOD");
@@ -425,7 +437,7 @@ static void toy_argv(const char *const argv[], const char *ret[64])
 #if defined(XVD_SAN) || defined(XVD_COV)
 	if (strcmp(ret[0], prog ? prog : "./xen-virtiod") == 0 && argv[1] &&
 	    strncmp(argv[1], "--sandbox", 9) != 0 &&
-	    strcmp(argv[1], "--worker") != 0)
+	    strcmp(argv[1], "--worker") != 0 && toy_has_domain(argv))
 		ret[n++] = "--sandbox=off";
 #else
 	(void)prog;

@@ -237,8 +237,12 @@ static void test_usage(void **state)
 	unsigned int i;
 
 	(void)state;
-	p = toy_spawn(t, NULL, NULL);
+	p = toy_spawn(t, NULL, "--device", "blk,path=/x", NULL);
 	path_refused(t, p, 2, "--domain is missing");
+	p = toy_spawn(t, NULL, "--domain", "toy", "--config", "/x", NULL);
+	path_refused(t, p, 2, "--config '/x'");
+	p = toy_spawn(t, NULL, "--sandbox=off", NULL);
+	path_refused(t, p, 2, "--sandbox is for one --domain");
 	p = toy_spawn(t, NULL, "--domain", "toy", NULL);
 	path_refused(t, p, 2, "--device is missing");
 	p = toy_spawn(t, NULL, "--domain", "toy", "--sesame", NULL);

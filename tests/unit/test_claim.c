@@ -99,6 +99,35 @@ static void test_ends_with_its_process(void **state)
 	}
 }
 
+/*
+ * There is one name for all of a host, and a service may run on this one, or
+ * this test at the same time: then it is theirs, and stays so.
+ */
+static void test_service(void **state)
+{
+	struct claim *a = NULL, *b = NULL, *dev = NULL;
+	int r = claim_take_service(&a);
+
+	(void)state;
+	if (r == -EADDRINUSE) {
+		assert_null(a);
+		skip();
+	}
+	assert_int_equal(r, 0);
+	assert_int_equal(claim_take_service(&b), -EADDRINUSE);
+	assert_null(b);
+	/* It is nobody's address, not even dom0's. */
+	assert_int_equal(claim_take(domid, DEVFN, &dev), 0);
+	assert_int_equal(claim_take(domid, 0, &b), 0);
+	claim_drop(dev);
+	claim_drop(b);
+	b = NULL;
+	assert_int_equal(claim_take_service(&b), -EADDRINUSE);
+	claim_drop(a);
+	assert_int_equal(claim_take_service(&a), 0);
+	claim_drop(a);
+}
+
 static void test_no_descriptors(void **state)
 {
 	struct rlimit old, none;
@@ -120,6 +149,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup(test_second_is_refused, setup),
 	cmocka_unit_test_setup(test_others_are_free, setup),
 	cmocka_unit_test_setup(test_ends_with_its_process, setup),
+	cmocka_unit_test_setup(test_service, setup),
 	cmocka_unit_test_setup(test_no_descriptors, setup),
 };
 

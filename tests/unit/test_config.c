@@ -452,7 +452,10 @@ static const struct {
 	{ DEVICE("\"net,bridge=b\",\n\"blk\""), ":2: " PATH_MISSING },
 	{ DEVICE("\"blk,path=/x,vdve=xvda\""),
 		":1: 'vdve' is no key of blk: use path, bdf, serial, readonly, "
-		"cache, discard, block-size, queues, queue-size, engine, size" },
+		"cache, discard, block-size, queues, queue-size, engine, size, "
+		"iops, iops-rd, iops-wr, iops-max, iops-rd-max, iops-wr-max, "
+		"bps, bps-rd, bps-wr, bps-max, bps-rd-max, bps-wr-max, "
+		"burst-length" },
 	{ DEVICE("\"blk,path=/x,queues=99\""), ":1: queues='99': use 1 to 16" },
 	{ DEVICE("\"net\""),	":1: bridge is missing: use bridge=NAME or "
 				"tap=NAME, as in net,bridge=xenbr0" },

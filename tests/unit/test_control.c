@@ -687,7 +687,6 @@ static unsigned int mode_of(const char *path)
 static void test_modes(void **state)
 {
 	char dir[100];
-	struct stat st;
 	mode_t mask;
 
 	(void)state;
@@ -705,15 +704,31 @@ static void test_modes(void **state)
 	control_close(t.control);
 	t.control = NULL;
 	assert_int_equal(rmdir(dir), 0);
-	umask(0777);
+	umask(mask);
+	assert_int_equal(open_at(t.path, NULL, &t.control), 0);
+}
+
+/* Who else may use it. */
+static void test_groups(void **state)
+{
+	char dir[100];
+	struct stat st;
+	mode_t mask;
+
+	(void)state;
+	if (getuid() != 0)
+		skip();			/* whose groups are others */
+	snprintf(dir, sizeof(dir), "%s/sub", t.dir);
+	control_close(t.control);
+	t.control = NULL;
+	assert_int_equal(rmdir(dir), 0);
+	mask = umask(0777);
 	assert_int_equal(open_at(t.path, "0", &t.control), 0);
 	umask(mask);
 	assert_int_equal(mode_of(dir), 0755);
 	assert_int_equal(mode_of(t.path), 0660);
 	control_close(t.control);
 	t.control = NULL;
-	if (getuid() != 0)
-		skip();
 	assert_int_equal(open_at(t.path, "daemon", &t.control), 0);
 	assert_int_equal(stat(t.path, &st), 0);
 	assert_int_equal(st.st_gid, 1);
@@ -849,6 +864,7 @@ static const struct CMUnitTest tests[] = {
 	CONTROL_TEST(test_closed_in_handler),
 	CONTROL_TEST(test_no_descriptors),
 	CONTROL_TEST(test_modes),
+	CONTROL_TEST(test_groups),
 	CONTROL_TEST(test_not_opened),
 	CONTROL_TEST(test_stale),
 	CONTROL_TEST(test_replaced),

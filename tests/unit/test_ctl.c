@@ -180,6 +180,9 @@ static pid_t start_client(const char *const *args, int out, int err)
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* A shell's background job ignores these. */
+		(void)signal(SIGINT, SIG_DFL);
+		(void)signal(SIGQUIT, SIG_DFL);
 		if (dup2(out, STDOUT_FILENO) < 0 ||
 		    dup2(err, STDERR_FILENO) < 0)
 			_exit(90);
@@ -551,7 +554,9 @@ static int open_terminal(unsigned short columns, int *ret_slave)
 	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 	struct termios tio;
 
-	assert_true(master >= 0 && grantpt(master) == 0);
+	if (master < 0)
+		skip();			/* a chroot without /dev/pts */
+	assert_int_equal(grantpt(master), 0);
 	assert_int_equal(unlockpt(master), 0);
 	*ret_slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
 	assert_true(*ret_slave >= 0);

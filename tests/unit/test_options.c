@@ -98,6 +98,36 @@ static void test_sandbox(void **state)
 	options_fini(&o);
 }
 
+/* Without a guest: the service, for all of them. */
+static void test_service(void **state)
+{
+	struct options o;
+
+	(void)state;
+	assert_int_equal(parse(&o, ""), OPTIONS_RUN);
+	assert_null(o.domain);
+	assert_null(o.devices);
+	assert_null(o.config);
+	assert_null(o.socket);
+	assert_int_equal(o.ndevices, 0);
+	options_fini(&o);
+	assert_int_equal(parse(&o, "--config /a.conf --socket=/run/b -b "
+			       "--pidfile /p -D pci"), OPTIONS_RUN);
+	assert_null(o.domain);
+	assert_string_equal(o.config, "/a.conf");
+	assert_string_equal(o.socket, "/run/b");
+	assert_true(o.background);
+	assert_string_equal(o.pidfile, "/p");
+	options_fini(&o);
+	assert_null(o.config);
+	log_topics = 0;
+
+	/* What is as it is anyway may be said. */
+	assert_int_equal(parse(&o, "--sandbox=on --uid-base=2147418112"),
+			 OPTIONS_RUN);
+	options_fini(&o);
+}
+
 /* The help fits a screen and names every option and key. */
 static void test_help(void **state)
 {
@@ -108,7 +138,7 @@ static void test_help(void **state)
 		"queue-size=", "engine=", "size=", "iops=", "bps=",
 		"Example", "xl unpause", "ioreq,mem,pci", "bridge=", "tap=", "mac=",
 		"mtu=", "rate=", "script=", "csum=", "tso=", "uso=",
-		"--uid-base", "--sandbox",
+		"--uid-base", "--sandbox", "--config", "--socket",
 	};
 	const char *text, *line, *end;
 	struct options o;
@@ -158,10 +188,32 @@ static void test_version(void **state)
 static const struct {
 	const char *line, *why;
 } refused[] = {
-	{ "",
-		"--domain is missing: use --domain NAME or ID" },
 	{ "-o blk,path=/x",
 		"--domain is missing: use --domain NAME or ID" },
+	{ "-o blk,path=/x --config /c",
+		"--domain is missing: use --domain NAME or ID" },
+	{ "--sandbox=off",
+		"--sandbox is for one --domain: the service has sandbox = in "
+		"its configuration file" },
+	{ "--uid-base=1000 --config=/c",
+		"--uid-base is for one --domain: the service has uid-base = "
+		"in its configuration file" },
+	{ "left",
+		"'left' belongs to no option: see --help" },
+	{ GOOD "--config /c",
+		"--config '/c': it is the service's, which has no --domain" },
+	{ GOOD "--socket /s",
+		"--socket '/s': it is the service's, which has no --domain" },
+	{ "-d web1 --socket /s --config /c",
+		"--config '/c': it is the service's, which has no --domain" },
+	{ "--config a --config b",
+		"--config 'b': given twice, first as 'a'" },
+	{ "--socket a --socket a",
+		"--socket 'a': given twice, first as 'a'" },
+	{ "--config=", "--config '': the value is missing" },
+	{ "--socket=", "--socket '': the value is missing" },
+	{ "--config", "--config needs a value: see --help" },
+	{ "--socket", "--socket needs a value: see --help" },
 	{ "-d web1",
 		"--device is missing: use one or more, as in --device "
 		"blk,path=/dev/vg0/web1" },
@@ -256,6 +308,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_minimal),
 	cmocka_unit_test(test_everything),
 	cmocka_unit_test(test_sandbox),
+	cmocka_unit_test(test_service),
 	cmocka_unit_test(test_help),
 	cmocka_unit_test(test_version),
 	cmocka_unit_test(test_refused),
