@@ -14,7 +14,8 @@ import os
 import re
 import shutil
 
-import image
+import debian
+from base import BuildError, cache_root, made_once, run
 
 PROGRAM = "qemu-system-x86_64"
 # Where Debian's packages keep the firmware, which the source comes without.
@@ -54,13 +55,13 @@ OPTIONS = ["--target-list=x86_64-softmmu", "--without-default-features",
 
 
 def key():
-    """Names the program that this file makes."""
-    with open(__file__, "rb") as f:
-        return "qemu-" + hashlib.sha256(f.read()).hexdigest()[:16]
+    """Names the program that these changes make."""
+    what = repr((CHANGES, OPTIONS)).encode()
+    return "qemu-" + hashlib.sha256(what).hexdigest()[:16]
 
 
 def path():
-    return os.path.join(image.cache_root(), key(), PROGRAM)
+    return os.path.join(cache_root(), key(), PROGRAM)
 
 
 def is_ours():
@@ -72,39 +73,12 @@ def command():
     return [path(), *FIRMWARE] if is_ours() else [PROGRAM]
 
 
-def sources():
-    """Debian's archives as apt knows them here, for source packages."""
-    out = image.run(["apt-get", "indextargets", "--format",
-                     "$(ORIGIN)|$(SIGNED_BY)|$(REPO_URI) $(RELEASE) "
-                     "$(COMPONENT)", "Created-By: Packages"])
-    lines = []
-    for line in out.splitlines():
-        origin, key_file, where = line.split("|")
-        # What apt does not know, it leaves as it is.
-        signed = ("" if "$" in key_file or not key_file
-                  else f"[signed-by={key_file}] ")
-        if origin == "Debian":
-            lines.append(f"deb-src {signed}{where}\n")
-    if not lines:
-        raise image.BuildError("apt knows no archive of Debian's")
-    return "".join(lines)
-
-
 def download(tmp):
     """Debian's source of QEMU, unpacked and with Debian's patches."""
-    with open(os.path.join(tmp, "sources.list"), "w", encoding="ascii") as f:
-        f.write(sources())
-    os.makedirs(os.path.join(tmp, "lists/partial"))
-    # The machine's own lists and caches stay as they are.
-    apt = ["apt-get", "-q", "-o", f"Dir::Etc::SourceList={tmp}/sources.list",
-           "-o", "Dir::Etc::SourceParts=-",
-           "-o", f"Dir::State::Lists={tmp}/lists",
-           "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=",
-           "-o", "Debug::NoLocking=1", *image.sandbox()]
-    image.run([*apt, "update"])
-    image.run([*apt, "source", "--download-only", "qemu"], cwd=tmp)
+    apt = debian.private(tmp, debian.sources("deb-src"))
+    run(["apt-get", "-q", *apt, "source", "--download-only", "qemu"], cwd=tmp)
     tree = os.path.join(tmp, "qemu")
-    image.run(["dpkg-source", "-x", glob.glob(f"{tmp}/*.dsc")[0], tree])
+    run(["dpkg-source", "-x", glob.glob(f"{tmp}/*.dsc")[0], tree])
     return tree
 
 
@@ -115,7 +89,7 @@ def change(tree):
             text = f.read()
         text, found = re.subn(pattern, new, text)
         if found != 1:
-            raise image.BuildError(f"{name} has {found} lines like {pattern}")
+            raise BuildError(f"{name} has {found} lines like {pattern}")
         with open(source, "w", encoding="utf-8") as f:
             f.write(text)
 
@@ -129,13 +103,13 @@ def build(out, progress):
     below = os.path.join(tree, "build")
     os.mkdir(below)
     with progress.step("build QEMU (some minutes, once)"):
-        image.run(["../configure", *OPTIONS], cwd=below)
-        image.run(["ninja", PROGRAM], cwd=below)
-    image.run(["strip", "-o", os.path.join(out, PROGRAM),
+        run(["../configure", *OPTIONS], cwd=below)
+        run(["ninja", PROGRAM], cwd=below)
+    run(["strip", "-o", os.path.join(out, PROGRAM),
                os.path.join(below, PROGRAM)])
     shutil.rmtree(tmp)
 
 
 def prepare(progress):
     """See to it that command() finds the lab's own; returns its directory."""
-    return image.made_once(key(), build, progress)
+    return made_once(key(), build, progress)

@@ -1,6 +1,6 @@
 """Make the lab's machines from Debian packages, once, and keep them.
 
-The result is a directory with
+The result, for each kind of dom0 (see kind.py), is a directory with
 
     xen             the hypervisor, unzipped (QEMU's multiboot loader wants it)
     vmlinux         Debian's kernel, unpacked: decompressing it inside an
@@ -13,8 +13,6 @@ Nothing is installed and no maintainer script runs: packages are resolved by
 apt against an empty system, downloaded and unpacked.
 """
 
-import contextlib
-import fcntl
 import glob
 import gzip
 import hashlib
@@ -24,140 +22,52 @@ import re
 import shutil
 import stat
 import subprocess
-import sys
-import tempfile
-import time
 import zlib
 
-LAB = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+import debian
+import dom0
+import kind
+from base import LAB, BuildError, made_once, run
+
 ARCH_LIB = "usr/lib/x86_64-linux-gnu"
 LOADER = ARCH_LIB + "/ld-linux-x86-64.so.2"
 
 
-class BuildError(Exception):
-    """Something outside the lab (apt, a missing program) went wrong."""
-
-
-class Progress:
-    """Say on stderr what is being done, and how long it took."""
-
-    def __init__(self):
-        self.began = None
-        self.tty = sys.stderr.isatty()
-
-    def begin(self, what):
-        self.what, self.began = what, time.monotonic()
-        print(f"lab: {what} ...", end="" if self.tty else "\n",
-              file=sys.stderr, flush=True)
-
-    def end(self, note=""):
-        took = time.monotonic() - self.began
-        text = f" {note}" if note else ""
-        if self.tty:
-            print(f"\rlab: {self.what}{text} ({took:.1f} s)\033[K",
-                  file=sys.stderr, flush=True)
-        else:
-            print(f"lab: {self.what}{text}: {took:.1f} s", file=sys.stderr,
-                  flush=True)
-
-    @contextlib.contextmanager
-    def step(self, what):
-        self.begin(what)
-        yield
-        self.end()
-
-
 class Recipe:
-    """The lines of the file 'recipe', by their first word."""
+    """The lines of the files in 'recipe', by their first word."""
 
-    def __init__(self, path):
+    def __init__(self, *names):
         self.words = {}
-        with open(path, encoding="utf-8") as f:
-            for line in f:
-                word = line.split("#")[0].split()
-                if word:
-                    self.words.setdefault(word[0], []).extend(word[1:])
+        for name in names:
+            with open(os.path.join(LAB, "recipe", name),
+                      encoding="utf-8") as f:
+                for line in f:
+                    word = line.split("#")[0].split()
+                    if word:
+                        self.words.setdefault(word[0], []).extend(word[1:])
 
     def __getitem__(self, key):
         return self.words.get(key, [])
 
 
-def cache_root():
-    root = os.environ.get("XENLAB_CACHE")
-    if root:
-        return root
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(home, "xen-virtiod-lab")
+def ingredients(name):
+    """The files that decide what the images of a kind contain."""
+    own = "dom0/" + kind.KINDS[name].init
+    more = ([f"{own}/{n}" for n in sorted(os.listdir(os.path.join(LAB, own)))]
+            if kind.KINDS[name].init == "systemd" else ["dom0/init"])
+    return [*("recipe/" + r for r in kind.recipes(name)), *more,
+            "lib/debian.py", "lib/dom0.py", "lib/image.py", "dom0/drive",
+            "dom0/handin", "dom0/stage1", "dom0/takeover", "guest/agent",
+            "guest/init"]
 
 
-def recipe_key():
-    """Names everything that decides what the images contain."""
+def image_key(name):
+    """The directory of a kind's images in the cache."""
     h = hashlib.sha256()
-    for name in ("recipe", "lib/image.py", "dom0/stage1", "dom0/init",
-                 "guest/init", "guest/agent"):
-        with open(os.path.join(LAB, name), "rb") as f:
-            h.update(name.encode() + b"\0" + f.read() + b"\0")
-    return h.hexdigest()[:16]
-
-
-def run(argv, **kw):
-    """Run a program; on failure its own words are the error."""
-    try:
-        r = subprocess.run(argv, stdout=subprocess.PIPE,
-                           stderr=subprocess.PIPE, check=False, **kw)
-    except FileNotFoundError:
-        raise BuildError(f"{argv[0]}: not found, try tests/need lab") from None
-    if r.returncode:
-        last = r.stderr.decode(errors="replace").strip().splitlines()[-6:]
-        raise BuildError(f"{argv[0]} failed: " + "\n  ".join(last))
-    return r.stdout.decode(errors="replace")
-
-
-# --- packages ---------------------------------------------------------------
-
-def resolve(recipe, tmp):
-    """All packages to unpack, as name=version, as apt would install them."""
-    status = os.path.join(tmp, "status")
-    open(status, "w", encoding="ascii").close()
-    # An empty system has no foreign architecture and needs no lock.
-    out = run(["apt-get", "-s", "-o", f"Dir::State::status={status}",
-               "-o", "Debug::NoLocking=1", "-o", "APT::Install-Recommends=0",
-               "install"] + recipe["package"])
-    found = re.findall(r"^Inst (\S+) \((\S+)", out, re.M)
-    if not found:
-        raise BuildError("apt found nothing to install")
-    skip = set(recipe["without"])
-    return [f"{n}={v}" for n, v in found if n.split(":")[0] not in skip]
-
-
-def sandbox():
-    """For an apt that downloads: it complains about its sandbox to root."""
-    return ["-o", "APT::Sandbox::User=root"] if os.getuid() == 0 else []
-
-
-def download(packages, tmp):
-    debs = os.path.join(tmp, "debs")
-    os.mkdir(debs)
-    run(["apt-get", "-q", *sandbox(), "download"] + packages, cwd=debs)
-    return sorted(os.path.join(debs, d) for d in os.listdir(debs))
-
-
-def unpack(debs, root):
-    os.mkdir(root)
-    for d in ("bin", "sbin", "lib", "lib64"):
-        os.makedirs(os.path.join(root, "usr", d))
-        os.symlink("usr/" + d, os.path.join(root, d))
-    for deb in debs:
-        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb],
-                              stdout=subprocess.PIPE) as p:
-            run(["tar", "-x", "-C", root, "--keep-directory-symlink",
-                 "--no-same-owner", "--exclude=./usr/share/doc",
-                 "--exclude=./usr/share/man", "--exclude=./usr/share/locale",
-                 "--exclude=./usr/lib/debug", "--exclude=*/gconv",
-                 "--exclude=./usr/lib/python3.11/test"],
-                stdin=p.stdout)
-        if p.returncode:
-            raise BuildError(f"dpkg-deb cannot read {deb}")
+    for path in ingredients(name):
+        with open(os.path.join(LAB, path), "rb") as f:
+            h.update(path.encode() + b"\0" + f.read() + b"\0")
+    return name + "-" + h.hexdigest()[:16]
 
 
 # --- kernel -----------------------------------------------------------------
@@ -188,10 +98,11 @@ class Modules:
     """Debian's modules, and what each depends on."""
 
     def __init__(self, root):
-        top = os.path.join(root, "usr/lib/modules")
+        self.root = os.path.join(root, "usr")
+        top = os.path.join(self.root, "lib/modules")
         self.version = os.listdir(top)[0]
         self.top = os.path.join(top, self.version)
-        run(["depmod", "-b", os.path.join(root, "usr"), self.version])
+        run(["depmod", "-b", self.root, self.version])
         self.deps, self.path, self.builtin = {}, {}, set()
         with open(os.path.join(self.top, "modules.dep"),
                   encoding="ascii") as f:
@@ -206,6 +117,21 @@ class Modules:
     @staticmethod
     def name(path):
         return os.path.basename(path).split(".ko")[0].replace("-", "_")
+
+    @staticmethod
+    def plain(path):
+        """What an unpacked module is called."""
+        return path.split(".ko")[0] + ".ko"
+
+    def read(self, path):
+        """A module, unpacked: it would cost seconds to do that in there."""
+        with open(os.path.join(self.top, path), "rb") as f:
+            data = f.read()
+        if path.endswith(".xz"):
+            return lzma.decompress(data)
+        if not path.endswith(".ko"):
+            raise BuildError(f"{path} is packed in a way the lab cannot read")
+        return data
 
     def order(self, names):
         """Paths of the modules in an order in which insmod takes them."""
@@ -351,10 +277,11 @@ def make_initramfs(path, root, modules, names, init, extra=()):
     busybox_in(cpio, root)
     order = modules.order(names)
     for m in order:
-        cpio.copy("lib/modules/" + os.path.basename(m),
-                  os.path.join(modules.top, m))
+        cpio.file("lib/modules/" + os.path.basename(modules.plain(m)),
+                  modules.read(m))
     cpio.file("lib/modules/order",
-              "".join(os.path.basename(m) + "\n" for m in order).encode())
+              "".join(os.path.basename(modules.plain(m)) + "\n"
+                      for m in order).encode())
     cpio.close()
 
 
@@ -367,68 +294,16 @@ def busybox_in(cpio, root):
             cpio.link("bin/" + applet, "busybox")
 
 
-# --- dom0 -------------------------------------------------------------------
-
-def make_dom0_root(root, modules, recipe):
-    """Turn the unpacked packages into a root file system for dom0."""
-    for program in recipe["dom0-program"]:
-        found = glob.glob(os.path.join(root, "usr", program))
-        if not found:
-            raise BuildError(f"no package brings the program '{program}'")
-        libraries(root, found[0])       # complains if one is missing
-    # Only the modules the lab loads.
-    keep = modules.order(recipe["dom0-module"] + recipe["boot-module"])
-    slim = modules.top + ".slim"
-    for m in keep:
-        os.makedirs(os.path.dirname(os.path.join(slim, m)), exist_ok=True)
-        os.link(os.path.join(modules.top, m), os.path.join(slim, m))
-    for name in os.listdir(modules.top):
-        if name.startswith(("modules.builtin", "modules.order")):
-            os.link(os.path.join(modules.top, name),
-                    os.path.join(slim, name))
-    shutil.rmtree(modules.top)
-    os.rename(slim, modules.top)
-    run(["depmod", "-b", os.path.join(root, "usr"), modules.version])
-
-    with open(os.path.join(root, "etc/lab-modules"), "w",
-              encoding="ascii") as f:
-        print(*recipe["dom0-module"], file=f)
-    for d in ("proc", "sys", "dev", "run", "tmp", "root", "mnt", "log", "lab",
-              "work", "var/lib/xen", "var/lib/xenstored", "var/log",
-              "var/lib/xen/dump"):
-        os.makedirs(os.path.join(root, d), exist_ok=True)
-    shutil.rmtree(os.path.join(root, "var/log"))
-    os.symlink("/log", os.path.join(root, "var/log"))
-    shutil.rmtree(os.path.join(root, "var/lock"), ignore_errors=True)
-    for link, to in (("var/run", "/run"), ("var/lock", "/run"),
-                     ("etc/mtab", "/proc/self/mounts")):
-        p = os.path.join(root, link)
-        if not os.path.lexists(p):
-            os.symlink(to, p)
-    for name, text in (("passwd", "root:x:0:0:root:/root:/bin/sh\n"),
-                       ("group", "root:x:0:\n"), ("hostname", "dom0\n"),
-                       ("hosts", "127.0.0.1 localhost\n")):
-        with open(os.path.join(root, "etc", name), "w",
-                  encoding="ascii") as f:
-            f.write(text)
-    os.makedirs(os.path.join(root, "etc/xen"), exist_ok=True)
-    with open(os.path.join(root, "etc/xen/xl.conf"), "w",
-              encoding="ascii") as f:
-        f.write('autoballoon="off"\nclaim_mode=0\n')
-    for applet in run([os.path.join(root, "usr/bin/busybox"),
-                       "--list"]).split():
-        if not any(os.path.lexists(os.path.join(root, d, applet))
-                   for d in ("usr/bin", "usr/sbin")):
-            os.symlink("busybox", os.path.join(root, "usr/bin", applet))
-    # busybox's shell would run its own applets instead of the real programs.
-    for name, to in (("sh", "dash"), ("awk", "mawk")):
-        os.unlink(os.path.join(root, "usr/bin", name))
-        os.symlink(to, os.path.join(root, "usr/bin", name))
-    py = os.path.join(root, "usr/bin/python3")
-    if not os.path.lexists(py):
-        os.symlink("python3.11", py)
-    shutil.copy(os.path.join(LAB, "dom0/init"), os.path.join(root, "init"))
-    os.chmod(os.path.join(root, "init"), 0o755)
+def as_root():
+    """What makes files of whoever runs this look like root's, as systemd wants
+    them to be; nothing where there are no user namespaces for him.
+    """
+    argv = ["unshare", "--map-root-user"]
+    if os.getuid() == 0 or subprocess.run([*argv, "true"], check=False,
+                                          stderr=subprocess.DEVNULL
+                                          ).returncode:
+        return []
+    return argv
 
 
 def make_ext4(path, megabytes, root=None, journal=True):
@@ -439,59 +314,74 @@ def make_ext4(path, megabytes, root=None, journal=True):
     if not journal:
         argv += ["-O", "^has_journal"]
     if root:
-        argv += ["-d", root]
+        argv = [*as_root(), *argv, "-d", root]
     run(["env", "PATH=" + os.environ.get("PATH", "") + ":/usr/sbin:/sbin",
          *argv, path])
 
 
-def build(out, progress):
-    recipe = Recipe(os.path.join(LAB, "recipe"))
+def make_kernels(out, root, modules, recipe):
+    """Xen and Linux, for the machine and for guests, each with what it
+    unpacks first.
+    """
+    boot = os.path.join(root, "boot")
+    kernel = os.path.join(boot, "vmlinuz-" + modules.version)
+    xen = [n for n in os.listdir(boot) if re.match(r"xen-.*-amd64\.gz$", n)][0]
+    with gzip.open(os.path.join(boot, xen)) as f, \
+            open(os.path.join(out, "xen"), "wb") as g:
+        shutil.copyfileobj(f, g)
+    vmlinux = os.path.join(out, "vmlinux")
+    with open(vmlinux, "wb") as f:
+        f.write(vmlinux_of(kernel))
+    guest = os.path.join(root, "guest")
+    os.mkdir(guest)
+    os.link(vmlinux, os.path.join(guest, "vmlinux"))
+    os.rename(kernel, os.path.join(guest, "vmlinuz"))
+    make_initramfs(os.path.join(guest, "initrd"), root, modules,
+                   recipe["guest-module"], "guest/init",
+                   recipe["guest-program"] + ["lab:guest/agent"])
+    small = os.path.join(guest, "initrd-small")
+    make_initramfs(small, root, modules, recipe["small-module"],
+                   "guest/init",
+                   recipe["small-program"] + ["lab:guest/agent"])
+    with open(small, "rb") as f, \
+            gzip.open(small + ".gz", "wb") as g:
+        shutil.copyfileobj(f, g)
+    os.rename(small + ".gz", small)
+    make_initramfs(os.path.join(out, "dom0-initrd"), root, modules,
+                   recipe["boot-module"], "dom0/stage1", ["lab:dom0/drive"])
+    shutil.rmtree(boot)
+
+
+def check_programs(root, names):
+    """Programs of dom0 must have their libraries."""
+    for name in names:
+        found = glob.glob(os.path.join(root, "usr", name))
+        if not found:
+            raise BuildError(f"no package brings the program '{name}'")
+        libraries(root, found[0])
+
+
+def build(name, out, progress):
+    recipe = Recipe(*kind.recipes(name))
     tmp = os.path.join(out, "tmp")
     root = os.path.join(tmp, "root")
     os.mkdir(tmp)
-    with progress.step("ask apt which packages a dom0 needs"):
-        packages = resolve(recipe, tmp)
+    with progress.step(f"ask apt what a dom0 of kind '{name}' needs"):
+        apt = debian.Apt(kind.KINDS[name].release, tmp)
+        packages = apt.resolve(recipe["package"], recipe["without"])
     progress.begin(f"download {len(packages)} packages")
-    debs = download(packages, tmp)
+    debs = apt.download(packages)
     progress.end(f"({sum(map(os.path.getsize, debs)) >> 20} MB)")
     with progress.step("unpack"):
-        unpack(debs, root)
-
+        files = debian.unpack(debs, root)
         make_stubs(root, os.path.join(root, "usr/bin/fio"),
                    recipe["fio-without"], tmp)
-
     with progress.step("unpack the kernel, make the guest's initramfs"):
         modules = Modules(root)
-        boot = os.path.join(root, "boot")
-        kernel = os.path.join(boot, "vmlinuz-" + modules.version)
-        xen = [n for n in os.listdir(boot)
-               if re.match(r"xen-.*-amd64\.gz$", n)][0]
-        with gzip.open(os.path.join(boot, xen)) as f, \
-                open(os.path.join(out, "xen"), "wb") as g:
-            shutil.copyfileobj(f, g)
-        vmlinux = os.path.join(out, "vmlinux")
-        with open(vmlinux, "wb") as f:
-            f.write(vmlinux_of(kernel))
-        guest = os.path.join(root, "guest")
-        os.mkdir(guest)
-        os.link(vmlinux, os.path.join(guest, "vmlinux"))
-        os.rename(kernel, os.path.join(guest, "vmlinuz"))
-        make_initramfs(os.path.join(guest, "initrd"), root, modules,
-                       recipe["guest-module"], "guest/init",
-                       recipe["guest-program"] + ["lab:guest/agent"])
-        small = os.path.join(guest, "initrd-small")
-        make_initramfs(small, root, modules, recipe["small-module"],
-                       "guest/init",
-                       recipe["small-program"] + ["lab:guest/agent"])
-        with open(small, "rb") as f, \
-                gzip.open(small + ".gz", "wb") as g:
-            shutil.copyfileobj(f, g)
-        os.rename(small + ".gz", small)
-        make_initramfs(os.path.join(out, "dom0-initrd"), root, modules,
-                       recipe["boot-module"], "dom0/stage1")
-        shutil.rmtree(boot)
+        make_kernels(out, root, modules, recipe)
     with progress.step("make dom0's drive"):
-        make_dom0_root(root, modules, recipe)
+        check_programs(root, recipe["dom0-program"])
+        dom0.make(root, name, files, modules, recipe)
         libs = sorted(n for n in os.listdir(os.path.join(root, ARCH_LIB))
                       if ".so" in n)
         make_ext4(os.path.join(out, "dom0.ext4"), 8192, root)
@@ -503,36 +393,7 @@ def build(out, progress):
     shutil.rmtree(tmp)
 
 
-def made_once(name, make, progress):
-    """The directory 'name' in the cache.  If it is not there, make(directory,
-    progress) fills a new one, which gets that name if all goes well.
-    """
-    top = cache_root()
-    final = os.path.join(top, name)
-    if os.path.isdir(final):
-        return final
-    os.makedirs(top, exist_ok=True)
-    with open(os.path.join(top, "lock"), "w", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with progress.step("wait for another run that is building"):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-        if os.path.isdir(final):
-            return final
-        for old in os.listdir(top):     # left by a run that was killed
-            if old.startswith("making-"):
-                shutil.rmtree(os.path.join(top, old), ignore_errors=True)
-        out = tempfile.mkdtemp(prefix="making-", dir=top)
-        try:
-            make(out, progress)
-            os.chmod(out, 0o755)
-            os.rename(out, final)
-        finally:
-            shutil.rmtree(out, ignore_errors=True)
-    return final
-
-
-def prepare(progress):
-    """The directory with the images of this recipe; makes it if need be."""
-    return made_once(recipe_key(), build, progress)
+def prepare(name, progress):
+    """The directory with the images of a kind; makes it if need be."""
+    return made_once(image_key(name),
+                     lambda out, p: build(name, out, p), progress)

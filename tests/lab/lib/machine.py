@@ -74,7 +74,8 @@ def host_libraries(program):
 def make_handin(path, tree, daemons, images):
     """The tar archive dom0 unpacks into /lab.
 
-    tree: name -> bytes or path of a file or directory.
+    tree: name -> bytes or path of a file or directory; daemons come with the
+    libraries that the images lack.
     """
     with open(os.path.join(images, "libraries"), encoding="ascii") as f:
         present = set(f.read().split())
@@ -217,7 +218,7 @@ class Machine:
                         f"rdump / {fresh}", self.logs], check=False,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         shutil.rmtree(os.path.join(fresh, "lost+found"), ignore_errors=True)
-        shutil.copytree(fresh, self.out, dirs_exist_ok=True)
+        shutil.copytree(fresh, self.out, symlinks=True, dirs_exist_ok=True)
 
     def close(self):
         self.stop()

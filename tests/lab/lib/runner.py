@@ -6,6 +6,7 @@ Every wait has an end.  What happens is told to the host as lines of JSON on
 the second serial port.
 """
 
+import glob
 import json
 import os
 import re
@@ -19,9 +20,11 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import frames                                   # noqa: E402
+import kind                                     # noqa: E402
 import scenario as lang                         # noqa: E402
 
 RUN = "/run/lab"
+PACKAGE = "xen-virtiod"
 STEP = 60               # seconds for a step that says nothing else
 BOOT = 120              # seconds for a guest to come up
 START = 0.02            # ... for a program to start, on an idle machine
@@ -347,12 +350,18 @@ class Domain:
 
     # Life
 
-    def create(self, seconds):
+    def create(self, seconds, paused=True):
         path = os.path.join(self.play.log, self.name + ".cfg")
         with open(path, "w", encoding="utf-8") as f:
             f.write(self.config())
-        self.play.dom0(["xl", "create", "-p", path], seconds or BOOT)
+        self.play.dom0(["xl", "create", *(["-p"] if paused else []), path],
+                       seconds or BOOT)
         self.attach()
+
+    def start(self, seconds):
+        """As somebody does who has a service for the devices."""
+        self.booting = self.spec.agent
+        self.create(seconds, paused=False)
 
     def serve(self, seconds):
         self.play.serial += 1
@@ -518,9 +527,12 @@ class Play:
             shutil.rmtree(d, ignore_errors=True)
             os.makedirs(d)
         self.before = {c: len(lines_of(c)) for c in KERNEL_LOGS}
+        self.began = time.time()
 
     def env(self):
-        return {**os.environ, **self.kept, "T": self.dir, "LOG": self.log}
+        debs = glob.glob("/lab/deb/*.deb") or [""]
+        return {**os.environ, **self.kept, "T": self.dir, "LOG": self.log,
+                "DEB": debs[0]}
 
     def dom0(self, argv, seconds):
         """A command of the runner itself, which must succeed."""
@@ -646,13 +658,26 @@ class Play:
                 return line
         for d in self.domains.values():
             if (d.booting and d.find() is None and
-                    not (d.daemon and "driver is ready" in
-                         d.daemon.output())):
+                    "driver is ready" not in self.said_of(d)):
                 return f"guest '{d.name}' died before it used a device"
             if d.silent() and in_xen(d.domid) is False:
                 return (f"guest '{d.name}' is silent, and none of its vCPUs "
                         "waits for an answer")
         return None
+
+    def said_of(self, domain):
+        """What the daemon of a guest says: a scenario's own, or a service."""
+        if domain.daemon:
+            return domain.daemon.output()
+        return self.journal() if kind.takes_packages(self.spec.dom0) else ""
+
+    def journal(self):
+        """What dom0's journal has of this scenario."""
+        r = subprocess.run(["journalctl", "--no-pager", "--quiet",
+                            "--output=short-monotonic",
+                            f"--since=@{self.began:.0f}"], check=False,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return r.stdout.decode(errors="replace")
 
     def clean(self):
         """Undo everything; what should not have been left is a failure."""
@@ -675,8 +700,10 @@ class Play:
                 c.close()
         if not self.loop.until(lambda: not domains(), 10):
             wrong.append("a domain is left over: " + " ".join(domains()))
+        if kind.takes_packages(self.spec.dom0):
+            wrong += self.uninstall()
         for path in os.listdir(self.log):
-            if ".daemon" not in path:
+            if ".daemon" not in path and path != "journal":
                 continue
             with open(os.path.join(self.log, path), errors="replace",
                       encoding="utf-8") as f:
@@ -684,15 +711,35 @@ class Play:
             bad = re.search(r".*(Sanitizer|Assertion|runtime error:).*", text)
             if bad:
                 wrong.append(f"{path}: {bad.group(0)}")
+        if lines_of("pidof xen-virtiod"):
+            wrong.append("xen-virtiod is still there in the end")
         if taps():
             wrong.append("an interface is left over: " + " ".join(taps()))
         subprocess.run(["sh", "-c", "exec 2>/dev/null\n"
-                        "killall iperf3 httpd dnsmasq ping\n"
+                        "killall iperf3 httpd dnsmasq ping; killall -9 xen-virtiod\n"
                         "cd /sys/class/net; for n in */tun_flags */bridge\n"
                         "do ip link del ${n%/*}; done; cd /\n"
                         f"umount -l {self.dir}/*\n"
                         "dmsetup remove_all --force; losetup -D\n"
                         f"rm -rf {self.dir}"], check=False)
+        return wrong
+
+    def uninstall(self):
+        """The next scenario finds dom0 without our package, no unit that
+        failed, and the journal of this one is among its logs.
+        """
+        wrong = []
+        if not subprocess.run(["dpkg", "-s", PACKAGE], check=False,
+                              stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL).returncode:
+            try:
+                self.dom0(["dpkg", "--purge", PACKAGE], 2 * STEP)
+            except Failed as e:
+                wrong = [str(e), *e.output.strip().splitlines()[-5:]]
+        with open(os.path.join(self.log, "journal"), "w",
+                  encoding="utf-8") as f:
+            f.write(self.journal())
+        subprocess.run(["systemctl", "reset-failed"], check=False)
         return wrong
 
 

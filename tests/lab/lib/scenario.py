@@ -7,10 +7,12 @@ Everything that can be wrong with a file is found here, before anything boots.
 import os
 import re
 
+from kind import KINDS, takes_packages
+
 GUEST_KEYS = ("type", "vcpus", "memory", "kernel", "ramdisk", "cmdline",
               "console", "device", "option", "xl", "agent")
-LIFE = ("create", "serve", "unpause", "login", "boot", "shutdown", "reboot",
-        "destroy", "stop")
+LIFE = ("create", "start", "serve", "unpause", "login", "boot", "shutdown",
+        "reboot", "destroy", "stop")
 NAME = re.compile(r"[a-z][a-z0-9]*$")
 
 
@@ -47,6 +49,7 @@ class Scenario:
     def __init__(self, name):
         self.name, self.about = name, ""
         self.limit, self.show = 300, False
+        self.dom0, self.package = "plain", False
         self.guests, self.steps = {}, []
 
 
@@ -79,6 +82,9 @@ class _Parser:
             self.fail("no 'about' line says what the scenario shows")
         if not self.s.steps:
             self.fail("a scenario without a step")
+        if self.s.package and not takes_packages(self.s.dom0):
+            self.fail(f"dom0 '{self.s.dom0}' takes no package; say which "
+                      "one does")
         return self.s
 
     def statement(self, text):
@@ -98,6 +104,12 @@ class _Parser:
             self.s.limit = self.number("limit", rest)
         elif word == "show" and not rest:
             self.s.show = True
+        elif word == "package" and not rest:
+            self.s.package = True
+        elif word == "dom0":
+            if rest not in KINDS:
+                self.fail(f"dom0 '{rest}': " + ", ".join(KINDS))
+            self.s.dom0 = rest
         elif word == "guest":
             self.guest(rest)
         elif word in LIFE:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import lzma
 import os
 import subprocess
 import sys
@@ -12,10 +13,15 @@ import unittest
 from unittest import mock
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import base                                     # noqa: E402
 import bench                                    # noqa: E402
+import debian                                   # noqa: E402
+import dom0                                     # noqa: E402
 import emulator                                 # noqa: E402
 import frames                                   # noqa: E402
 import image                                    # noqa: E402
+import kind                                     # noqa: E402
+import package                                  # noqa: E402
 import runner                                   # noqa: E402
 import scenario                                 # noqa: E402
 import wire                                     # noqa: E402
@@ -146,6 +152,17 @@ class Scenarios(unittest.TestCase):
         self.refuse(1, "dom0: true\n", "about")
         self.refuse(2, head, "without a step")
 
+    def test_dom0(self):
+        s = scenario.parse("about x\ndom0: true\n", "x")
+        self.assertEqual((s.dom0, s.package), ("plain", False))
+        s = scenario.parse("about x\ndom0 systemd\npackage\ndom0: true\n",
+                           "x")
+        self.assertEqual((s.dom0, s.package), ("systemd", True))
+        self.refuse(2, "about x\ndom0 sysv\n", "dom0 'sysv': plain, systemd")
+        self.refuse(2, "about x\npackage please\n", "no statement")
+        self.refuse(3, "about x\npackage\ndom0: true\n",
+                    "dom0 'plain' takes no package")
+
     def test_expectations(self):
         def wrong(lines, status, output, kept=None):
             s = scenario.parse("about x\ndom0: true\n" + lines, "x")
@@ -187,11 +204,11 @@ class Patience(unittest.TestCase):
 class Fault(unittest.TestCase):
     def fault(self, dmesg, domid=1, said="", booting=True, xen=(),
               silent=False):
-        daemon = types.SimpleNamespace(output=lambda: said)
         guest = types.SimpleNamespace(name="g", booting=booting,
-                                      daemon=daemon, find=lambda: domid,
-                                      domid=domid, silent=lambda: silent)
-        play = types.SimpleNamespace(domains={"g": guest})
+                                      find=lambda: domid, domid=domid,
+                                      silent=lambda: silent)
+        play = types.SimpleNamespace(domains={"g": guest},
+                                     said_of=lambda _: said)
         return runner.Play.fault(play, {"dmesg": dmesg, "xl dmesg": xen})
 
     def test_programs_of_dom0(self):
@@ -234,6 +251,17 @@ class Fault(unittest.TestCase):
                     self.assertIs(runner.in_xen(7), want)
             with mock.patch.object(runner, "lines_of", lambda _: []):
                 self.assertIsNone(runner.in_xen(7))
+
+    def test_who_serves(self):
+        for name, daemon, want in (("systemd", None, "journal"),
+                                   ("plain", None, ""),
+                                   ("systemd", "own", "own")):
+            play = types.SimpleNamespace(
+                journal=lambda: "journal",
+                spec=types.SimpleNamespace(dom0=name))
+            guest = types.SimpleNamespace(daemon=daemon and mock.Mock(
+                output=lambda d=daemon: d))
+            self.assertEqual(runner.Play.said_of(play, guest), want)
 
     def test_guest_died(self):
         self.assertIn("died", self.fault([], None))
@@ -326,7 +354,7 @@ class Emulator(unittest.TestCase):
 
     def test_lines_that_are_not_there(self):
         for text in ("", "env->hflags2 &= ~HF2_IGNNE_MASK;\n" * 2):
-            with self.assertRaises(image.BuildError):
+            with self.assertRaises(base.BuildError):
                 self.change(text)
 
     def test_changed(self):
@@ -334,19 +362,194 @@ class Emulator(unittest.TestCase):
                                [(emulator.FPU, "one;", r"if (two) \g<0>")]):
             self.assertEqual(self.change("one;\n"), "if (two) one;\n")
 
+    def test_named_after_what_it_does(self):
+        before = emulator.key()
+        with mock.patch.object(emulator, "CHANGES", []):
+            self.assertNotEqual(emulator.key(), before)
+
+
+ARCHIVES = ("Debian|$(SIGNED_BY)|http://a/debian/|bookworm|main\n"
+            "Debian|/usr/k.gpg|http://a/security/|bookworm-security|main\n"
+            "Other|/usr/o.gpg|http://b/|x|main\n")
+
+CONTROL = """Package: libx
+Version: 1
+Maintainer: Nobody <nobody@example.org>
+Architecture: amd64
+Multi-Arch: same
+Description: something
+ Package: not this
+"""
+
+
+class Debian(unittest.TestCase):
     def test_sources(self):
-        told = ("Debian|$(SIGNED_BY)|http://a/debian/ bookworm main\n"
-                "Debian|/usr/k.gpg|http://a/security/ bookworm-security main\n"
-                "Other|/usr/o.gpg|http://b/ x main\n")
-        with mock.patch.object(image, "run", return_value=told):
+        with mock.patch.object(debian, "run", return_value=ARCHIVES):
             self.assertEqual(
-                emulator.sources(),
+                debian.sources("deb-src"),
                 "deb-src http://a/debian/ bookworm main\n"
                 "deb-src [signed-by=/usr/k.gpg] http://a/security/ "
                 "bookworm-security main\n")
-        with mock.patch.object(image, "run", return_value=""):
-            with self.assertRaises(image.BuildError):
-                emulator.sources()
+            self.assertEqual(
+                debian.sources("deb", "trixie"),
+                "deb http://a/debian/ trixie main\n"
+                "deb [signed-by=/usr/k.gpg] http://a/security/ "
+                "trixie-security main\n")
+        with mock.patch.object(debian, "run", return_value=""):
+            with self.assertRaises(base.BuildError):
+                debian.sources("deb")
+
+    def test_an_archive_named_twice(self):
+        """As when both releases are there: apt would complain."""
+        told = ("Debian||http://a/|bookworm|main\n"
+                "Debian||http://a/|trixie|main\n")
+        with mock.patch.object(debian, "run", return_value=told):
+            self.assertEqual(debian.sources("deb", "trixie"),
+                             "deb http://a/ trixie main\n")
+
+    def test_resolve(self):
+        told = ("NOTE: simulation\nInst libc6 (2.36-9 Debian:12 [amd64])\n"
+                "Inst libboost-x1.74 (1.74-1 Debian:12 [amd64]) []\n"
+                "Conf libc6 (2.36-9 Debian:12 [amd64])\n")
+        with tempfile.TemporaryDirectory() as tmp:
+            with mock.patch.object(debian, "own_release", lambda: "sid"):
+                apt = debian.Apt("sid", tmp)
+            with mock.patch.object(debian, "run", return_value=told):
+                self.assertEqual(apt.resolve(["x"], ["libboost-*"]),
+                                 ["libc6=2.36-9"])
+            with mock.patch.object(debian, "run", return_value=""):
+                with self.assertRaises(base.BuildError):
+                    apt.resolve(["x"], [])
+
+    def test_database(self):
+        self.assertEqual(debian.list_name(CONTROL), "libx:amd64.list")
+        self.assertEqual(
+            debian.list_name(CONTROL.replace("same", "foreign")), "libx.list")
+        self.assertTrue(debian.installed(CONTROL).startswith(
+            "Package: libx\nStatus: install ok installed\nVersion: "))
+
+    def test_what_dpkg_reads(self):
+        with tempfile.TemporaryDirectory() as top:
+            with mock.patch.object(debian, "run", return_value=CONTROL):
+                debian.make_database({"x.deb": ["/.", "/usr/lib/x.so"]}, top)
+            info = os.path.join(top, "var/lib/dpkg/info/libx:amd64.list")
+            with open(info, encoding="ascii") as f:
+                self.assertEqual(f.read(), "/.\n/usr/lib/x.so\n")
+            said = subprocess.run(
+                ["dpkg-query", "--admindir", os.path.join(top, "var/lib/dpkg"),
+                 "-W", "-f", "${Package} ${db:Status-Status}"], check=True,
+                stdout=subprocess.PIPE).stdout
+            self.assertEqual(said, b"libx installed")
+
+
+class Dom0(unittest.TestCase):
+    def test_accounts(self):
+        users, groups = dom0.accounts([
+            "# comment", "", "g tty 5 -", "g journal - -", "u tty -",
+            "u root 0 - /root /bin/bash", "u sync 4:65534 - /bin",
+            "u! net - \"Network\"", "u late 7", "m a b"])
+        self.assertEqual(users.splitlines(), [
+            "tty:x:5:5::/nonexistent:/usr/sbin/nologin",
+            "root:x:0:0::/root:/bin/sh",
+            "sync:x:4:65534::/nonexistent:/usr/sbin/nologin",
+            "net:x:998:998::/nonexistent:/usr/sbin/nologin",
+            "late:x:7:7::/nonexistent:/usr/sbin/nologin"])
+        self.assertEqual(groups.splitlines(), [
+            "tty:x:5:", "journal:x:999:", "root:x:0:", "net:x:998:",
+            "late:x:7:"])
+
+    def test_services(self):
+        with tempfile.TemporaryDirectory() as root:
+            units = os.path.join(root, "etc/systemd/system")
+            dom0.put(root, "etc/init.d/old", "")
+            dom0.put(root, dom0.SYSTEM + "/new.service", "")
+            dom0.enable(root, units, "old", 3)
+            dom0.enable(root, units, "new", 4)
+            self.assertEqual(os.readlink(root + "/etc/rc2.d/S03old"),
+                             "../init.d/old")
+            self.assertTrue(os.path.islink(
+                units + "/multi-user.target.wants/new.service"))
+            with self.assertRaises(base.BuildError):
+                dom0.enable(root, units, "none", 5)
+
+    def test_kinds(self):
+        keys = {image.image_key(name) for name in kind.KINDS}
+        self.assertEqual(len(keys), len(kind.KINDS))
+        for name in kind.KINDS:
+            for path in image.ingredients(name):
+                self.assertTrue(os.path.isfile(os.path.join(base.LAB, path)))
+            recipe = image.Recipe(*kind.recipes(name))
+            self.assertIn("linux-image-amd64", recipe["package"])
+            self.assertTrue(any(p.startswith("xen-hypervisor-4.")
+                                for p in recipe["package"]))
+        self.assertNotIn("recipe/systemd", image.ingredients("plain"))
+
+
+class Modules(unittest.TestCase):
+    def test_packed(self):
+        with tempfile.TemporaryDirectory() as top:
+            modules = types.SimpleNamespace(top=top)
+            for name, data in (("a.ko", b"elf"),
+                               ("b.ko.xz", lzma.compress(b"elf"))):
+                with open(os.path.join(top, name), "wb") as f:
+                    f.write(data)
+                self.assertEqual(image.Modules.read(modules, name), b"elf")
+            with open(os.path.join(top, "c.ko.zst"), "wb"):
+                pass
+            with self.assertRaises(base.BuildError):
+                image.Modules.read(modules, "c.ko.zst")
+        self.assertEqual(image.Modules.plain("kernel/fs/b.ko.xz"),
+                         "kernel/fs/b.ko")
+
+
+class Drive(unittest.TestCase):
+    def test_every_order(self):
+        """The script looks in /sys: give it another one."""
+        with open(os.path.join(base.LAB, "dom0/drive"),
+                  encoding="ascii") as f:
+            text = f.read()
+        for order in (["root", "log"], ["log", "root"]):
+            with tempfile.TemporaryDirectory() as sys_:
+                for n, serial in enumerate(order):
+                    dom0.put(sys_, f"block/nvme{n}n1/device/serial",
+                             serial + "   \n")
+                script = text.replace("/sys/", sys_ + "/")
+                for serial, want in (("root", 0), ("nobody", 1)):
+                    r = subprocess.run(["sh", "-c", script, "drive", serial],
+                                       check=False, stdout=subprocess.PIPE)
+                    self.assertEqual(r.returncode, want)
+                    if not want:
+                        self.assertEqual(
+                            r.stdout.decode().strip(),
+                            f"/dev/nvme{order.index('root')}n1")
+
+
+class Package(unittest.TestCase):
+    def make(self, rules, release="bookworm"):
+        """What comes of a tree with that Makefile, on a bookworm machine."""
+        with tempfile.TemporaryDirectory() as top:
+            dom0.put(top, "Makefile", rules)
+            with mock.patch.object(debian, "own_release",
+                                   lambda: "bookworm"):
+                path = package.make(top, release, os.path.join(top, "out"),
+                                    mock.Mock())
+            return os.path.relpath(path, top)
+
+    def test_made(self):
+        rule = "deb:\n\tmkdir -p build/deb/$(DIST)\n" \
+               "\ttouch build/deb/$(DIST)/xen-virtiod_1_amd64.deb\n"
+        self.assertEqual(self.make(rule), "build/deb/xen-virtiod_1_amd64.deb")
+        self.assertEqual(self.make(rule, "trixie"),
+                         "build/deb/trixie/xen-virtiod_1_amd64.deb")
+
+    def test_not_made(self):
+        for rules, says in (("all:\n", "No rule to make target 'deb'"),
+                            ("deb:\n\techo no compiler; false\n",
+                             "no compiler"),
+                            ("deb:\n\ttrue\n", "leaves no xen-virtiod_")):
+            with self.assertRaises(base.BuildError) as e:
+                self.make(rules)
+            self.assertIn(says, str(e.exception))
 
 
 if __name__ == "__main__":
