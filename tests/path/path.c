@@ -38,20 +38,31 @@ struct toy_proc *path_run(struct toy *t, const char *spec, ...)
 	return p;
 }
 
+/* All lines but the worker's own about --sandbox=off, as sanitizers run it. */
+static unsigned int refusals(const char *log)
+{
+	unsigned int n = 0;
+	size_t len;
+
+	for (; *log; log += len) {
+		len = strcspn(log, "\n");
+		if (!memmem(log, len, ": --sandbox=off: ", 17))
+			n++;
+		len += log[len] == '\n';
+	}
+	return n;
+}
+
 void path_refused(struct toy *t, struct toy_proc *p, int code,
 		  const char *text)
 {
-	const char *log, *nl;
-
 	assert_int_equal(toy_ready(p, TOY_MS), -ECHILD);
 	if (toy_exit(p, TOY_MS) != code)
 		fail_msg("exit %d, not %d: %s", toy_exit(p, 0), code,
 			 toy_log(p));
 	assert_in_log(p, text);
-	log = toy_log(p);
-	nl = strchr(log, '\n');
-	if (!nl || nl[1])
-		fail_msg("not one line: %s", log);
+	if (refusals(toy_log(p)) != 1)
+		fail_msg("not one line: %s", toy_log(p));
 	assert_int_equal(toy_servers(t), 0);
 	assert_int_equal(t->xen.hyp->leaked_maps, 0);
 	toy_drop(p);

@@ -25,7 +25,7 @@ TOY_O    := $B/tests/lib/toy.o $B/tests/lib/toyblk.o $B/tests/lib/xen/hyp.o
 # Path tests: the whole daemon against the stand-in.  test_standin is also the
 # server it tests, so it needs the real libraries to link with.
 PATHS    := $(patsubst tests/path/%.c,$B/tests/path/%,$(wildcard tests/path/test_*.c))
-PATH_ENV := XEN_VIRTIOD=$(BIN) XEN_VIRTIOCTL=$(CTL_BIN) XEN_STANDIN=$(STANDIN)
+PATH_ENV := XEN_VIRTIOD=$(abspath $(BIN)) XEN_VIRTIOCTL=$(abspath $(CTL_BIN)) XEN_STANDIN=$(STANDIN)
 PATH_L   := -lcmocka -lpthread
 
 $B/tests/path/test_standin: PATH_L += $(shell $(PKGCONF) --libs xendevicemodel \
