@@ -18,6 +18,12 @@ struct xenstore {
 	struct xs_handle	*xs;
 };
 
+/* A call that failed, even if it does not say of what. */
+static int store_error(void)
+{
+	return errno ? -errno : -EIO;
+}
+
 int xenstore_open(struct xenstore **ret)
 {
 	struct xenstore *xs = calloc(1, sizeof(*xs));
@@ -81,7 +87,7 @@ int xenstore_find(struct xenstore *xs, const char *who, uint32_t *ret)
 		return 0;
 	list = xs_directory(xs->xs, XBT_NULL, "/local/domain", &count);
 	if (!list)
-		return errno ? -errno : -EIO;
+		return store_error();
 	for (i = 0; i < count; i++) {
 		if (parse_domid(list[i], &domid) < 0)
 			continue;
@@ -100,7 +106,7 @@ int xenstore_find(struct xenstore *xs, const char *who, uint32_t *ret)
 
 int xenstore_watch(struct xenstore *xs, const char *path)
 {
-	return xs_watch(xs->xs, path, path) ? 0 : -errno;
+	return xs_watch(xs->xs, path, path) ? 0 : store_error();
 }
 
 int xenstore_watch_release(struct xenstore *xs)
@@ -140,7 +146,7 @@ static int store_read(struct xenstore *xs, xs_transaction_t t,
 	int r = 0;
 
 	if (!value)
-		return errno ? -errno : -EIO;
+		return store_error();
 	if (bytes >= len || memchr(value, '\0', bytes))
 		r = -E2BIG;
 	else
@@ -160,7 +166,7 @@ int xenstore_list(struct xenstore *xs, const char *path, char ***ret,
 	char **list = xs_directory(xs->xs, XBT_NULL, path, ret_count);
 
 	if (!list)
-		return errno ? -errno : -EIO;
+		return store_error();
 	*ret = list;
 	return 0;
 }
@@ -185,7 +191,7 @@ static int store_change_one(struct xenstore *xs, xs_transaction_t t,
 				(unsigned int)strlen(c->value)) :
 		       xs_rm(xs->xs, t, path))
 		return 0;
-	return !c->value && errno == ENOENT ? 0 : -errno;
+	return !c->value && errno == ENOENT ? 0 : store_error();
 }
 
 static int store_change_all(struct xenstore *xs, xs_transaction_t t,
@@ -194,7 +200,7 @@ static int store_change_all(struct xenstore *xs, xs_transaction_t t,
 {
 	char *there = xs_read(xs->xs, t, dir, NULL);
 	size_t i;
-	int r = there ? 0 : -errno;
+	int r = there ? 0 : store_error();
 
 	free(there);
 	for (i = 0; i < count && !r; i++)
@@ -211,7 +217,7 @@ int xenstore_change(struct xenstore *xs, const char *dir,
 	for (tries = 0; tries < CHANGE_TRIES; tries++) {
 		t = xs_transaction_start(xs->xs);
 		if (t == XBT_NULL)
-			return errno ? -errno : -EIO;
+			return store_error();
 		r = store_change_all(xs, t, dir, changes, count);
 		if (r < 0) {
 			(void)xs_transaction_end(xs->xs, t, true);
@@ -220,7 +226,7 @@ int xenstore_change(struct xenstore *xs, const char *dir,
 		if (xs_transaction_end(xs->xs, t, false))
 			return 0;
 		if (errno != EAGAIN)
-			return -errno;
+			return store_error();
 	}
 	return -EAGAIN;
 }
