@@ -35,6 +35,7 @@
 
 #define WHY_LEN		512
 #define HOLD_MS		10000u		/* as long as xl waits for a disk */
+#define SETTLED_NS	1000000000u	/* it has looked for its devices by then */
 #define DOMAINS		"/local/domain"
 #define PATH_LEN	256
 
@@ -49,15 +50,15 @@ struct running {
 
 /* ---- holds ---- */
 
-static int guest_has_run(struct service_guest *sg, bool *ret)
+/* Return: how long it has run; 0 if that cannot be known. */
+static uint64_t guest_cpu_ns(const struct service_guest *sg)
 {
 	struct domctl_info info;
-	int r;
 
-	r = domctl_info(sg->service->host.dc, guest_domid(sg->guest), &info);
-	if (!r)
-		*ret = info.cpu_ns > 0;
-	return r;
+	if (domctl_info(sg->service->host.dc, guest_domid(sg->guest),
+			&info) < 0)
+		return 0;
+	return info.cpu_ns;
 }
 
 void service_hold(struct service_guest *sg)
@@ -66,7 +67,7 @@ void service_hold(struct service_guest *sg)
 	int r;
 
 	sg->holds++;
-	if (sg->paused)
+	if (sg->paused || guest_cpu_ns(sg) > SETTLED_NS)
 		return;
 	r = domctl_pause(sg->service->host.dc, domid);
 	if (r < 0) {
@@ -81,16 +82,15 @@ void service_hold(struct service_guest *sg)
 static void service_let_run(struct service_guest *sg)
 {
 	uint32_t domid = guest_domid(sg->guest);
-	bool has_run = false;
+	bool has_run;
 	int r;
 
 	if (!sg->paused)
 		return;
 	sg->paused = false;
 	loop_timer_stop(sg->patience);
-	r = guest_has_run(sg, &has_run);
-	if (!r)
-		r = domctl_unpause(sg->service->host.dc, domid);
+	has_run = guest_cpu_ns(sg) > 0;
+	r = domctl_unpause(sg->service->host.dc, domid);
 	if (r < 0 && r != -ESRCH)
 		log_error("d%u: cannot be unpaused: %s; 'xl unpause %u' may help",
 			  domid, strerror(-r), domid);

@@ -66,9 +66,10 @@ int service_reload(struct service *s, char *why, size_t why_len);
 struct service_guest *service_find(struct service *s, uint32_t domid);
 
 /*
- * A guest that has not run yet is kept from running until its devices are
- * there, because it will look for them once.  Holds are counted.  A guest is
- * not kept for ever: after ten seconds it goes on without them.
+ * A guest that has not run yet, or for less than a second, is kept from
+ * running until its devices are there, because it will look for them once.
+ * Holds are counted.  A guest is not kept for ever: after ten seconds it goes
+ * on without them.
  */
 void service_hold(struct service_guest *sg);
 void service_release(struct service_guest *sg);

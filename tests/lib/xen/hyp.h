@@ -166,6 +166,7 @@ struct hyp_domain {
 	uint32_t		vcpus;
 	uint32_t		shutdown;	/* reason + 1, or 0 */
 	uint32_t		pauses;
+	uint64_t		cpu_ns;
 	bool			introduced;	/* to xenstore */
 	uint32_t		cf8;		/* Xen's own latch */
 	uint32_t		low_pages, high_pages;

@@ -87,6 +87,7 @@ static void ctrl_describe(const struct hyp_domain *d, xc_domaininfo_t *info)
 	info->max_pages = d->low_pages + d->high_pages;
 	info->nr_online_vcpus = d->vcpus;
 	info->max_vcpu_id = d->vcpus - 1;
+	info->cpu_time = d->cpu_ns;
 	info->handle[15] = d->domid;
 	info->gpaddr_bits = 39;
 	info->arch_config.emulation_flags = d->type == DOM_HVM ?
