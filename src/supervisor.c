@@ -34,7 +34,7 @@
 
 #define ANSWER_MS	60000	/* until it is ready, or has a device */
 #define STOP_MS		15000	/* more than it gives its disks */
-#define STOP_GONE_MS	1500
+#define STOP_GONE_MS	3000
 #define KILLED_MS	5000	/* a process that is killed goes, unless it */
 				/* hangs in the kernel */
 
