@@ -57,6 +57,9 @@
 #define PRIVCMD(nr, bytes)	_IOC(_IOC_NONE, 'P', nr, bytes)
 #define EVTCHN(nr, bytes)	_IOC(_IOC_NONE, 'E', nr, bytes)
 
+/* From Linux 6.3 and liburing 2.4 on, bit 31 says that the ring is registered. */
+#define URING	0x7fffffffu
+
 static const int allowed[] = {
 	/* the loop, descriptors, the supervisor's socket, log lines */
 	SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl),
@@ -107,9 +110,9 @@ static const struct {
 	{ SCMP_SYS(ioctl), 1, ~0u, TUNSETOFFLOAD },
 	{ SCMP_SYS(ioctl), 1, ~0u, BLKDISCARD },
 	/* a ring of the reserve gets a file, and loses it */
-	{ SCMP_SYS(io_uring_register), 1, ~0u, IORING_REGISTER_FILES },
-	{ SCMP_SYS(io_uring_register), 1, ~0u, IORING_UNREGISTER_FILES },
-	{ SCMP_SYS(io_uring_register), 1, ~0u, IORING_UNREGISTER_RING_FDS },
+	{ SCMP_SYS(io_uring_register), 1, URING, IORING_REGISTER_FILES },
+	{ SCMP_SYS(io_uring_register), 1, URING, IORING_UNREGISTER_FILES },
+	{ SCMP_SYS(io_uring_register), 1, URING, IORING_UNREGISTER_RING_FDS },
 	/* a thread, no process: as restricted as we are */
 	{ SCMP_SYS(clone), 0, CLONE_THREAD, CLONE_THREAD },
 	/* nothing that is written becomes a program */
