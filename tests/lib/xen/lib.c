@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The libraries' common part, and libxentoolcore and libxengnttab, which are
- * too small for files of their own.  Grants are not played yet: a gnttab
- * handle opens and closes, everything else says ENOSYS.
+ * The libraries' common part, and libxentoolcore, which is too small for a file
+ * of its own.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <xengnttab.h>
 #include <xentoolcore.h>
 
 #include "lib.h"
@@ -106,6 +105,33 @@ int lib_restrict(struct lib_handle *h, int domid)
 	return 0;
 }
 
+void *lib_map_frames(void *addr, int prot, int flags, size_t n,
+		     const uint32_t *frame)
+{
+	size_t i, run;
+	char *base;
+
+	/* A page with an error is there, and kills whoever touches it. */
+	base = mmap(addr, n * HYP_PAGE, PROT_NONE,
+		    flags | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (base == MAP_FAILED)
+		return NULL;
+	for (i = 0; i < n; i += run) {
+		for (run = 1; i + run < n && frame[i] &&
+		     frame[i + run] == frame[i] + run; run++)
+			;
+		if (!frame[i])
+			continue;
+		if (mmap(base + i * HYP_PAGE, run * HYP_PAGE, prot,
+			 MAP_SHARED | MAP_FIXED, lib_view.ram_fd,
+			 (uint64_t)(frame[i] - 1) * HYP_PAGE) == MAP_FAILED) {
+			munmap(base, n * HYP_PAGE);
+			return NULL;
+		}
+	}
+	return base;
+}
+
 /* ---- libxentoolcore ---- */
 
 int xentoolcore_restrict_all(domid_t domid)
@@ -122,106 +148,4 @@ int xentoolcore_restrict_all(domid_t domid)
 		r = h->restrict_to(h, domid);
 	pthread_mutex_unlock(&lib_lock);
 	return r;
-}
-
-/* ---- libxengnttab ---- */
-
-struct xengntdev_handle {
-	struct lib_handle	lib;
-};
-
-/* restrict_all() puts /dev/null in gntdev's place: the handle is dead. */
-static int gnttab_restrict(struct lib_handle *h, int domid)
-{
-	h->domid = domid;
-	return 0;
-}
-
-xengnttab_handle *xengnttab_open(struct xentoollog_logger *logger,
-				 unsigned int open_flags)
-{
-	xengnttab_handle *xgt = calloc(1, sizeof(*xgt));
-
-	(void)logger;
-	(void)open_flags;
-	if (xgt && lib_open(&xgt->lib, HANDLE_GNTTAB, FN_xengnttab_open,
-			    gnttab_restrict)) {
-		free(xgt);
-		return NULL;
-	}
-	return xgt;
-}
-
-int xengnttab_close(xengnttab_handle *xgt)
-{
-	if (!xgt)
-		return 0;
-	(void)lib_called(FN_xengnttab_close);
-	lib_close(&xgt->lib);
-	free(xgt);
-	return 0;
-}
-
-int xengnttab_fd(xengnttab_handle *xgt)
-{
-	return xgt->lib.fd;
-}
-
-int xengnttab_set_max_grants(xengnttab_handle *xgt, uint32_t nr_grants)
-{
-	(void)xgt;
-	(void)nr_grants;
-	return lib_result(-ENOSYS);
-}
-
-void *xengnttab_map_grant_ref(xengnttab_handle *xgt, uint32_t domid,
-			      uint32_t ref, int prot)
-{
-	(void)xgt;
-	(void)domid;
-	(void)ref;
-	(void)prot;
-	errno = ENOSYS;
-	return NULL;
-}
-
-void *xengnttab_map_grant_refs(xengnttab_handle *xgt, uint32_t count,
-			       uint32_t *domids, uint32_t *refs, int prot)
-{
-	(void)xgt;
-	(void)count;
-	(void)domids;
-	(void)refs;
-	(void)prot;
-	errno = ENOSYS;
-	return NULL;
-}
-
-void *xengnttab_map_domain_grant_refs(xengnttab_handle *xgt, uint32_t count,
-				      uint32_t domid, uint32_t *refs, int prot)
-{
-	(void)xgt;
-	(void)count;
-	(void)domid;
-	(void)refs;
-	(void)prot;
-	errno = ENOSYS;
-	return NULL;
-}
-
-int xengnttab_unmap(xengnttab_handle *xgt, void *start, uint32_t count)
-{
-	(void)xgt;
-	(void)start;
-	(void)count;
-	return lib_result(-ENOSYS);
-}
-
-int xengnttab_grant_copy(xengnttab_handle *xgt, uint32_t count,
-			 xengnttab_grant_copy_segment_t *segs)
-{
-	(void)xgt;
-	(void)count;
-	(void)segs;
-	return lib_result(-ENOSYS);
 }

@@ -43,4 +43,13 @@ int lib_result(int r);
 int lib_check_domain(const struct lib_handle *h, uint32_t domid);
 int lib_restrict(struct lib_handle *h, int domid);
 
+/*
+ * Map @n frames of guest RAM, as numbered in struct hyp, in a row; where there
+ * is none (0), touching the page kills.  @addr and MAP_FIXED in @flags as for
+ * mmap().
+ * Return: NULL with errno if mmap() itself gives up.
+ */
+void *lib_map_frames(void *addr, int prot, int flags, size_t n,
+		     const uint32_t *frame);
+
 #endif

@@ -85,34 +85,6 @@ static void fmem_look_up(uint32_t domid, const xen_pfn_t *gfn, size_t n,
 	hyp_unlock(lib_view.hyp);
 }
 
-/* Returns NULL with errno if mmap() itself gives up. */
-static void *fmem_map_frames(void *addr, int prot, int flags, size_t n,
-			     const uint32_t *frame)
-{
-	size_t i, run;
-	char *base;
-
-	/* A page with an error is there, and kills whoever touches it. */
-	base = mmap(addr, n * HYP_PAGE, PROT_NONE,
-		    flags | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (base == MAP_FAILED)
-		return NULL;
-	for (i = 0; i < n; i += run) {
-		for (run = 1; i + run < n && frame[i] &&
-		     frame[i + run] == frame[i] + run; run++)
-			;
-		if (!frame[i])
-			continue;
-		if (mmap(base + i * HYP_PAGE, run * HYP_PAGE, prot,
-			 MAP_SHARED | MAP_FIXED, lib_view.ram_fd,
-			 (uint64_t)(frame[i] - 1) * HYP_PAGE) == MAP_FAILED) {
-			munmap(base, n * HYP_PAGE);
-			return NULL;
-		}
-	}
-	return base;
-}
-
 static void *fmem_map(xenforeignmemory_handle *fmem, uint32_t dom, void *addr,
 		      int prot, int flags, size_t pages, const xen_pfn_t *gfn,
 		      int *err)
@@ -143,7 +115,7 @@ static void *fmem_map(xenforeignmemory_handle *fmem, uint32_t dom, void *addr,
 		if (r)
 			errno = r;
 		else
-			p = fmem_map_frames(addr, prot, flags, pages, frame);
+			p = lib_map_frames(addr, prot, flags, pages, frame);
 	}
 	r = errno;
 	free(frame);
