@@ -413,6 +413,41 @@ static void api_memory(xenforeignmemory_handle *f)
 	close(z);
 }
 
+/* What is mapped stays so without the handle, which maps no more. */
+static void api_closed_memory(xendevicemodel_handle *d)
+{
+	xenforeignmemory_handle *f = xenforeignmemory_open(NULL, 0);
+	xenforeignmemory_resource_handle *r;
+	xen_pfn_t gfn = 0x202;
+	void *addr = NULL;
+	ioservid_t id;
+	ioreq_t *slot;
+	uint8_t *p;
+	int err;
+
+	MUST(f && !xendevicemodel_create_ioreq_server(d, DOM, 0, &id));
+	r = xenforeignmemory_map_resource(f, DOM, XENMEM_resource_ioreq_server,
+					  id, 1, 1, &addr, PROT_READ |
+					  PROT_WRITE, 0);
+	p = xenforeignmemory_map(f, DOM, PROT_READ | PROT_WRITE, 1, &gfn, &err);
+	MUST(r && p && !err);
+	MUST(!xenforeignmemory_close(f));
+	errno = 0;
+	MUST(!xenforeignmemory_map(f, DOM, PROT_READ, 1, &gfn, &err) &&
+	     errno == EBADF);
+	errno = 0;
+	MUST(!xenforeignmemory_map_resource(f, DOM,
+			XENMEM_resource_ioreq_server, id, 1, 1, &addr,
+			PROT_READ, 0) && errno == EBADF);
+	MUST(!xendevicemodel_set_ioreq_server_state(d, DOM, id, 1));
+	slot = addr;
+	MUST(slot[0].vp_eport);		/* of the page that Xen wrote to */
+	p[0] = 2;
+	MUST(!xenforeignmemory_unmap(f, p, 1));
+	MUST(!xenforeignmemory_unmap_resource(NULL, r));
+	MUST(!xendevicemodel_destroy_ioreq_server(d, DOM, id));
+}
+
 static void api_store(void)
 {
 	struct xs_handle *x = xs_open(0);
@@ -489,6 +524,7 @@ static int api_main(void)
 	api_ranges(d);
 	api_pages(d, f, e);
 	api_memory(f);
+	api_closed_memory(d);
 	api_store();
 	api_ctrl();
 
@@ -539,6 +575,8 @@ static void test_api(void **state)
 	if (toy_exit(p, TOY_MS))
 		fail_msg("%s", toy_log(p));
 	assert_int_equal(toy_servers(*state), 0);
+	/* the one page that was mapped when its handle was closed */
+	assert_int_equal(((struct toy *)*state)->xen.hyp->leaked_maps, 1);
 }
 
 static void *other_vcpu(void *arg)

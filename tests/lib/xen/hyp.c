@@ -795,7 +795,8 @@ int hyp_handle_open(struct hyp_view *v, enum hyp_handle_kind kind,
 	hyp_handle_path(slot->serial, path, sizeof(path));
 	(void)unlinkat(v->dir_fd, path, 0);	/* the last owner's */
 	slot->serial = ++v->hyp->next_serial;
-	slot->mapped = 0;
+	slot->mapped = slot->kept = 0;
+	slot->closed = false;
 	hyp_handle_path(slot->serial, path, sizeof(path));
 	if (mknodat(v->dir_fd, path, S_IFIFO | 0666, 0))
 		r = -errno;
@@ -816,12 +817,19 @@ int hyp_handle_open(struct hyp_view *v, enum hyp_handle_kind kind,
 
 void hyp_handle_close(struct hyp_view *v, uint32_t index, int fd)
 {
+	struct hyp_handle *h = &v->hyp->handle[index];
+
 	/* The fifo stays until the next one: see hyp_handle_open(). */
 	hyp_lock(v->hyp);
-	hyp_handle_purge(v, index);
-	v->hyp->leaked_maps += v->hyp->handle[index].mapped;
+	h->closed = true;
+	v->hyp->leaked_maps += h->mapped - h->kept;
+	if (h->mapped)
+		fd = -1;
+	else
+		hyp_handle_purge(v, index);
 	hyp_unlock(v->hyp);
-	close(fd);
+	if (fd >= 0)
+		close(fd);
 }
 
 /* A fifo nobody reads cannot be opened for writing. */

@@ -184,7 +184,9 @@ struct hyp_domain {
 struct hyp_handle {
 	uint32_t	kind;		/* enum hyp_handle_kind */
 	uint32_t	serial;		/* names the fifo, never used twice */
-	uint32_t	mapped;		/* pages, foreignmemory only */
+	uint32_t	mapped;		/* pages of guests */
+	uint32_t	kept;		/* of them, ioreq pages */
+	bool		closed;		/* but something is still mapped */
 };
 
 struct hyp_watch {
@@ -304,8 +306,13 @@ int hyp_range_add(struct hyp_rangeset *s, uint64_t start, uint64_t end);
 int hyp_range_del(struct hyp_rangeset *s, uint64_t start, uint64_t end);
 bool hyp_range_has(const struct hyp_rangeset *s, uint64_t start, uint64_t end);
 
-/* Handles.  hyp_handle_open() makes the fifo and opens it both ways, so it
- * never reads as closed while its owner lives. */
+/*
+ * Handles.  hyp_handle_open() makes the fifo and opens it both ways, so it
+ * never reads as closed while its owner lives.  A mapping holds on to the file
+ * it is one of: what hyp_handle_close() finds mapped is counted as leaked, all
+ * but ioreq pages, and the handle stays, and its fifo open, until nothing is
+ * mapped any more and it is closed again, or its owner is dead.
+ */
 int hyp_handle_open(struct hyp_view *v, enum hyp_handle_kind kind,
 		    uint32_t *ret, int *ret_fd);
 void hyp_handle_close(struct hyp_view *v, uint32_t index, int fd);

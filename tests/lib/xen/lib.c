@@ -18,6 +18,7 @@ struct hyp_view lib_view = { .dir_fd = -1, .xen_fd = -1, .ram_fd = -1 };
 
 static ino_t lib_ino;		/* of the directory lib_view holds */
 static struct lib_handle *lib_handles;
+static struct lib_handle *lib_retired;
 static pthread_mutex_t lib_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /*
@@ -92,8 +93,31 @@ void lib_close(struct lib_handle *h)
 	hyp_handle_close(&lib_view, h->index, h->fd);
 }
 
+void lib_retire(struct lib_handle *h)
+{
+	h->closed = true;
+	lib_close(h);
+	pthread_mutex_lock(&lib_lock);
+	h->next = lib_retired;
+	lib_retired = h;
+	pthread_mutex_unlock(&lib_lock);
+}
+
+void lib_account(struct lib_handle *h, int pages, int kept)
+{
+	struct hyp_handle *slot = &lib_view.hyp->handle[h->index];
+	uint32_t left;
+
+	__atomic_add_fetch(&slot->kept, kept, __ATOMIC_RELAXED);
+	left = __atomic_add_fetch(&slot->mapped, pages, __ATOMIC_RELAXED);
+	if (h->closed && !left)
+		hyp_handle_close(&lib_view, h->index, h->fd);
+}
+
 int lib_check_domain(const struct lib_handle *h, uint32_t domid)
 {
+	if (h->closed)
+		return -EBADF;
 	return h->domid >= 0 && (uint32_t)h->domid != domid ? -EPERM : 0;
 }
 

@@ -8,6 +8,10 @@
  * writes the old frame.  That is how real foreign mappings go stale, and why
  * IOREQ_TYPE_INVALIDATE exists.
  *
+ * A mapping outlives the handle it was made with, which is only good for more
+ * of them: whoever wants no more closes it.  Unmapping does not look at it, so
+ * that of an ioreq page works with NULL in its place.
+ *
  * One thing real foreign pages do not allow is possible here: direct I/O from
  * and to them.  Only the lab's real Xen says EFAULT to that.
  */
@@ -25,6 +29,7 @@ struct xenforeignmemory_handle {
 };
 
 struct xenforeignmemory_resource_handle {
+	struct lib_handle	*lib;		/* that it was mapped with */
 	void			*addr;
 	size_t			bytes;
 };
@@ -49,8 +54,7 @@ int xenforeignmemory_close(xenforeignmemory_handle *fmem)
 	if (!fmem)
 		return 0;
 	(void)lib_called(FN_xenforeignmemory_close);
-	lib_close(&fmem->lib);
-	free(fmem);
+	lib_retire(&fmem->lib);
 	return 0;
 }
 
@@ -59,12 +63,6 @@ int xenforeignmemory_restrict(xenforeignmemory_handle *fmem, domid_t domid)
 	if (lib_called(FN_xenforeignmemory_restrict))
 		return -1;
 	return lib_restrict(&fmem->lib, domid);
-}
-
-static void fmem_account(xenforeignmemory_handle *fmem, int pages)
-{
-	__atomic_add_fetch(&lib_view.hyp->handle[fmem->lib.index].mapped,
-			   pages, __ATOMIC_RELAXED);
 }
 
 /* Look up @n frames at once: neighbours become one mapping. */
@@ -123,7 +121,7 @@ static void *fmem_map(xenforeignmemory_handle *fmem, uint32_t dom, void *addr,
 		free(errs);
 	/* MAP_FIXED is for pages of a mapping that there is already */
 	if (p && !(flags & MAP_FIXED))
-		fmem_account(fmem, pages);
+		lib_account(&fmem->lib, pages, 0);
 	errno = r;
 	return p;
 }
@@ -150,7 +148,7 @@ int xenforeignmemory_unmap(xenforeignmemory_handle *fmem, void *addr,
 		return -1;
 	if (munmap(addr, pages * HYP_PAGE))
 		return -1;
-	fmem_account(fmem, -(int)pages);
+	lib_account(&fmem->lib, -(int)pages, 0);
 	return 0;
 }
 
@@ -210,7 +208,8 @@ xenforeignmemory_resource_handle *xenforeignmemory_map_resource(
 	}
 	fres->addr = base;
 	fres->bytes = nr_frames * HYP_PAGE;
-	fmem_account(fmem, nr_frames);
+	fres->lib = &fmem->lib;
+	lib_account(fres->lib, nr_frames, nr_frames);
 	*paddr = base;
 	return fres;
 }
@@ -218,13 +217,17 @@ xenforeignmemory_resource_handle *xenforeignmemory_map_resource(
 int xenforeignmemory_unmap_resource(xenforeignmemory_handle *fmem,
 				    xenforeignmemory_resource_handle *fres)
 {
+	int pages;
+
+	(void)fmem;
 	if (!fres)
 		return 0;
 	if (lib_called(FN_xenforeignmemory_unmap_resource))
 		return -1;
 	if (munmap(fres->addr, fres->bytes))
 		return -1;
-	fmem_account(fmem, -(int)(fres->bytes / HYP_PAGE));
+	pages = fres->bytes / HYP_PAGE;
+	lib_account(fres->lib, -pages, -pages);
 	free(fres);
 	return 0;
 }
