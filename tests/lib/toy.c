@@ -261,6 +261,17 @@ void toy_fail(struct toy *t, const char *fn, unsigned int nth,
 	__atomic_store_n(&f[i].times, times, __ATOMIC_RELEASE);
 }
 
+void toy_fail_copy(struct toy *t, unsigned int nth, unsigned int times,
+		   int status)
+{
+	struct hyp *h = t->xen.hyp;
+
+	__atomic_store_n(&h->copy_fail_times, 0, __ATOMIC_RELEASE);
+	h->copy_fail_status = status;
+	h->copy_fail_first = h->copy_segs + nth;
+	__atomic_store_n(&h->copy_fail_times, times, __ATOMIC_RELEASE);
+}
+
 void toy_stop_in(struct toy *t, const char *fn)
 {
 	toy_fail(t, NULL, 0, 0, 0);
@@ -1005,6 +1016,71 @@ void *toy_frame(struct toy *t, uint64_t gpa)
 void toy_frame_put(void *frame)
 {
 	munmap(frame, HYP_PAGE);
+}
+
+/* ---- grants ---- */
+
+static uint64_t toy_grant_gfns(struct toy *t, const uint64_t *gfn,
+			       unsigned int n, bool readonly)
+{
+	uint32_t ref;
+	int r;
+
+	r = hyp_grant_alloc(&t->xen, t->dom->domid, n, gfn, 0, readonly, &ref);
+	if (r)
+		toy_die("no %u grants: %s", n, strerror(-r));
+	return TOY_GRANT | (uint64_t)ref << 12;
+}
+
+uint64_t toy_grant(struct toy *t, uint64_t gpa, uint64_t len, bool readonly)
+{
+	unsigned int n = toy_pages(gpa, len), i;
+	uint64_t *gfn = calloc(n, sizeof(*gfn)), addr;
+
+	if (!gfn)
+		toy_die("no memory");
+	for (i = 0; i < n; i++)
+		gfn[i] = (gpa >> 12) + i;
+	addr = toy_grant_gfns(t, gfn, n, readonly);
+	free(gfn);
+	return addr | (gpa & 4095);
+}
+
+uint64_t toy_grant_pages(struct toy *t, const uint64_t *gpa, unsigned int n,
+			 bool readonly)
+{
+	uint64_t *gfn = calloc(n, sizeof(*gfn)), addr;
+	unsigned int i;
+
+	if (!gfn)
+		toy_die("no memory");
+	for (i = 0; i < n; i++)
+		gfn[i] = gpa[i] >> 12;
+	addr = toy_grant_gfns(t, gfn, n, readonly);
+	free(gfn);
+	return addr;
+}
+
+int toy_revoke(struct toy *t, uint64_t addr, uint64_t len)
+{
+	unsigned int n = toy_pages(addr, len), i;
+	int r;
+
+	for (i = 0; i < n; i++) {
+		r = hyp_grant_del(&t->xen, t->dom->domid,
+				  toy_grant_ref(addr) + i);
+		if (r == -ENOENT)
+			toy_die("%#llx is not granted",
+				(unsigned long long)addr);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+void toy_limit_grants(struct toy *t, uint32_t limit)
+{
+	__atomic_store_n(&t->xen.hyp->maptrack_limit, limit, __ATOMIC_RELEASE);
 }
 
 /* ---- interrupts ---- */

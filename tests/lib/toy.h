@@ -164,6 +164,33 @@ void toy_balloon(struct toy *t, unsigned int vcpu, uint64_t gpa);
 void *toy_frame(struct toy *t, uint64_t gpa);
 void toy_frame_put(void *frame);
 
+/* ---- grants ---- */
+
+/*
+ * Grant dom0 the pages that hold @gpa..@gpa + @len, or the @n pages of gpa[]
+ * in that order, by references in a row, as Linux' grant-dma-ops does.
+ * Return: what a device is given as an address: TOY_GRANT, reference and
+ * offset.
+ */
+uint64_t toy_grant(struct toy *t, uint64_t gpa, uint64_t len, bool readonly);
+uint64_t toy_grant_pages(struct toy *t, const uint64_t *gpa, unsigned int n,
+			 bool readonly);
+#define TOY_GRANT		(1ull << 63)
+#define toy_grant_ref(addr)	((uint32_t)(((addr) & ~TOY_GRANT) >> 12))
+/* How many pages @addr..@addr + @len touch. */
+#define toy_pages(addr, len)	((((addr) & 4095) + (len) + 4095) >> 12)
+
+/*
+ * Revoke what toy_grant() answered with, as far as the first grant that is
+ * still mapped, which is counted in t->xen.hyp->grants_in_use.
+ * Return: 0 or -EBUSY.
+ */
+int toy_revoke(struct toy *t, uint64_t addr, uint64_t len);
+
+/* Numbers of t->dom->gnttab: given, mapped, most_mapped, maps, unmaps, copies,
+ * copied_bytes; and what dom0 may have mapped at once, 0 for all it wants. */
+void toy_limit_grants(struct toy *t, uint32_t limit);
+
 /* ---- interrupts ---- */
 
 uint32_t toy_msi_count(struct toy *t, uint64_t addr, uint32_t data);
@@ -190,6 +217,11 @@ void toy_shutdown(struct toy *t, uint32_t reason);
 void toy_fail(struct toy *t, const char *fn, unsigned int nth,
 	      unsigned int times, int err);
 uint32_t toy_calls(struct toy *t, const char *fn);
+
+/* Let @times segments of grant copies fail with @status, one of GNTST_*, from
+ * the @nth after now, however many a call has.  times 0 takes it away. */
+void toy_fail_copy(struct toy *t, unsigned int nth, unsigned int times,
+		   int status);
 
 /*
  * Let the daemon stop at the beginning of its next call of library function

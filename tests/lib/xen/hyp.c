@@ -3,7 +3,8 @@
  * The hypervisor in a file: see hyp.h for the picture.
  *
  * In order: the file itself, the lock, call counting, rangesets, domains and
- * their memory, ioreq servers, handles, event channels, interrupts, xenstore.
+ * their memory, grants, ioreq servers, handles, event channels, interrupts,
+ * xenstore.
  */
 #include <assert.h>
 #include <errno.h>
@@ -107,6 +108,8 @@ void hyp_detach(struct hyp_view *v)
 	for (i = 0; i < HYP_IOPAGES; i++)
 		if (v->iopage[i])
 			munmap(v->iopage[i], HYP_PAGE);
+	if (v->ram)
+		munmap(v->ram, (size_t)v->ram_frames * HYP_PAGE);
 	if (v->hyp) {
 		for (i = 0; i < HYP_HANDLES; i++)
 			if (v->wr[i].fd >= 0)
@@ -432,6 +435,9 @@ int hyp_domain_kill(struct hyp_view *v, uint32_t domid)
 	return 0;
 }
 
+static void hyp_grant_unmap_dead(struct hyp_view *v);
+static void hyp_grant_unmap_all(struct hyp *h, uint32_t handle);
+
 /* A zombie is a domain whose pages somebody still maps. */
 int hyp_domain_reap(struct hyp_view *v, uint32_t domid)
 {
@@ -449,6 +455,10 @@ int hyp_domain_reap(struct hyp_view *v, uint32_t domid)
 		if (v->hyp->handle[i].kind == HANDLE_FOREIGNMEMORY &&
 		    v->hyp->handle[i].mapped && hyp_handle_lives(v, i))
 			r = -EBUSY;
+	if (!r && d->gnttab.mapped) {
+		hyp_grant_unmap_dead(v);
+		r = d->gnttab.mapped ? -EBUSY : 0;
+	}
 	if (!r) {
 		d->state = DOM_GONE;
 		hyp_store_fire(v, "@releaseDomain");
@@ -504,6 +514,290 @@ int hyp_balloon_out(struct hyp_view *v, uint32_t domid, uint64_t gfn)
 int hyp_balloon_in(struct hyp_view *v, uint32_t domid, uint64_t gfn)
 {
 	return hyp_balloon(v, domid, gfn, true);
+}
+
+/* ---- grants ---- */
+
+static void hyp_track_put(struct hyp *h, uint32_t i)
+{
+	struct hyp_track *t = &h->maptrack[i];
+	struct hyp_gnttab *g = &h->dom[t->dom].gnttab;
+
+	g->entry[t->ref].maps--;
+	g->entry[t->ref].writes -= t->writable;
+	g->mapped--;
+	g->unmaps++;
+	t->used = false;
+	h->maptrack_used--;
+}
+
+static void hyp_grant_unmap_all(struct hyp *h, uint32_t handle)
+{
+	uint32_t i;
+
+	for (i = 0; i < HYP_MAPTRACK && h->maptrack_used; i++)
+		if (h->maptrack[i].used && h->maptrack[i].handle == handle)
+			hyp_track_put(h, i);
+}
+
+/* What processes had mapped that are gone; not for a process without files. */
+static void hyp_grant_unmap_dead(struct hyp_view *v)
+{
+	uint32_t i;
+
+	for (i = 0; i < HYP_HANDLES; i++)
+		if (v->hyp->handle[i].kind == HANDLE_GNTTAB &&
+		    !hyp_handle_lives(v, i))
+			hyp_grant_unmap_all(v->hyp, i);
+}
+
+static void hyp_grant_give(struct hyp_gnttab *g, uint32_t ref, uint64_t gfn,
+			   uint32_t to, bool readonly)
+{
+	g->entry[ref] = (struct hyp_grant){
+		.given = true, .readonly = readonly, .to = to, .gfn = gfn,
+	};
+	g->given++;
+}
+
+int hyp_grant_add(struct hyp_view *v, uint32_t domid, uint32_t ref,
+		  uint64_t gfn, uint32_t to, bool readonly)
+{
+	struct hyp_domain *d;
+	int r = 0;
+
+	if (ref >= HYP_GRANTS)
+		return -EINVAL;
+	hyp_lock(v->hyp);
+	d = hyp_domain_find(v->hyp, domid);
+	if (!d)
+		r = -ESRCH;
+	else if (d->gnttab.entry[ref].given)
+		r = -EBUSY;
+	else
+		hyp_grant_give(&d->gnttab, ref, gfn, to, readonly);
+	hyp_unlock(v->hyp);
+	return r;
+}
+
+/* The first of @n free ones in a row, or 0. */
+static uint32_t hyp_grant_find(struct hyp_gnttab *g, uint32_t n)
+{
+	uint32_t at = g->next, run = 0, looked;
+
+	for (looked = 0; looked < HYP_GRANTS + n; looked++, at++) {
+		if (at < HYP_GRANT_FIRST || at >= HYP_GRANTS) {
+			at = HYP_GRANT_FIRST;
+			run = 0;
+		}
+		run = g->entry[at].given ? 0 : run + 1;
+		if (run == n)
+			return at + 1 - n;
+	}
+	return 0;
+}
+
+int hyp_grant_alloc(struct hyp_view *v, uint32_t domid, uint32_t n,
+		    const uint64_t *gfn, uint32_t to, bool readonly,
+		    uint32_t *ret)
+{
+	struct hyp_domain *d;
+	uint32_t ref = 0, i;
+
+	hyp_lock(v->hyp);
+	d = hyp_domain_find(v->hyp, domid);
+	if (d && n)
+		ref = hyp_grant_find(&d->gnttab, n);
+	for (i = 0; ref && i < n; i++)
+		hyp_grant_give(&d->gnttab, ref + i, gfn[i], to, readonly);
+	if (ref)
+		d->gnttab.next = ref + n;
+	hyp_unlock(v->hyp);
+	if (!ref)
+		return d ? -ENOSPC : -ESRCH;
+	*ret = ref;
+	return 0;
+}
+
+int hyp_grant_del(struct hyp_view *v, uint32_t domid, uint32_t ref)
+{
+	struct hyp_grant *e = NULL;
+	struct hyp_domain *d;
+	int r = 0;
+
+	hyp_lock(v->hyp);
+	d = hyp_domain_find(v->hyp, domid);
+	if (d && ref < HYP_GRANTS)
+		e = &d->gnttab.entry[ref];
+	if (e && e->maps)
+		hyp_grant_unmap_dead(v);
+	if (!e || !e->given) {
+		r = -ENOENT;
+	} else if (e->maps) {
+		v->hyp->grants_in_use++;
+		r = -EBUSY;
+	} else {
+		e->given = false;
+		d->gnttab.given--;
+	}
+	hyp_unlock(v->hyp);
+	return r;
+}
+
+/*
+ * Xen's checks, in its order.  What has not been granted to us is a general
+ * error; a bad reference is one that no table of that size has.  An entry is
+ * looked up when it is first mapped, and means that page until it no longer
+ * is, wherever its gfn goes.
+ */
+static int hyp_grant_check(struct hyp_domain *d, uint32_t ref, bool writable,
+			   uint32_t *ret_frame)
+{
+	struct hyp_grant *e;
+	uint32_t *frame;
+
+	if (!d)
+		return GNTST_bad_domain;
+	if (ref >= HYP_GRANTS)
+		return GNTST_bad_gntref;
+	e = &d->gnttab.entry[ref];
+	if (!e->given || e->to || (writable && e->readonly))
+		return GNTST_general_error;
+	frame = e->maps ? &e->frame : hyp_domain_frame(d, e->gfn);
+	if (!frame || !*frame)
+		return GNTST_bad_page;
+	*ret_frame = *frame;
+	return GNTST_okay;
+}
+
+/* Return: its number, or HYP_MAPTRACK. */
+static uint32_t hyp_track_get(struct hyp *h)
+{
+	uint32_t limit = h->maptrack_limit ? h->maptrack_limit : HYP_MAPTRACK;
+	uint32_t i = h->maptrack_next;
+
+	if (h->maptrack_used >= limit)
+		return HYP_MAPTRACK;
+	while (h->maptrack[i].used)
+		i = (i + 1) % HYP_MAPTRACK;
+	h->maptrack_next = (i + 1) % HYP_MAPTRACK;
+	h->maptrack[i].used = true;
+	h->maptrack_used++;
+	return i;
+}
+
+static int hyp_grant_map_one(struct hyp *h, uint32_t handle, uint32_t domid,
+			     uint32_t ref, bool writable, uint32_t *ret_frame,
+			     uint32_t *ret_track)
+{
+	struct hyp_domain *d = hyp_domain_find(h, domid);
+	struct hyp_gnttab *g;
+	uint32_t track;
+	int r;
+
+	if (!d)
+		return GNTST_bad_domain;
+	track = hyp_track_get(h);
+	if (track == HYP_MAPTRACK)
+		return GNTST_no_space;
+	r = hyp_grant_check(d, ref, writable, ret_frame);
+	if (r) {
+		h->maptrack[track].used = false;
+		h->maptrack_used--;
+		return r;
+	}
+	g = &d->gnttab;
+	g->entry[ref].frame = *ret_frame;
+	g->entry[ref].maps++;
+	g->entry[ref].writes += writable;
+	g->maps++;
+	if (++g->mapped > g->most_mapped)
+		g->most_mapped = g->mapped;
+	h->maptrack[track] = (struct hyp_track){
+		true, writable, handle, d - h->dom, ref,
+	};
+	*ret_track = track;
+	return GNTST_okay;
+}
+
+int hyp_grant_map(struct hyp_view *v, uint32_t handle, uint32_t n,
+		  const uint32_t *domid, unsigned int stride,
+		  const uint32_t *ref, bool writable, uint32_t *ret_frame,
+		  uint32_t *ret_track)
+{
+	int r = GNTST_okay;
+	uint32_t i;
+
+	hyp_lock(v->hyp);
+	for (i = 0; i < n && !r; i++)
+		r = hyp_grant_map_one(v->hyp, handle, domid[i * stride],
+				      ref[i], writable, &ret_frame[i],
+				      &ret_track[i]);
+	/* as the kernel does: what did succeed is undone */
+	for (i--; r && i > 0; i--)
+		hyp_track_put(v->hyp, ret_track[i - 1]);
+	hyp_unlock(v->hyp);
+	return r;
+}
+
+void hyp_grant_unmap(struct hyp_view *v, uint32_t n, const uint32_t *track)
+{
+	uint32_t i;
+
+	hyp_lock(v->hyp);
+	for (i = 0; i < n; i++)
+		hyp_track_put(v->hyp, track[i]);
+	hyp_unlock(v->hyp);
+}
+
+int hyp_copy_called(struct hyp *h)
+{
+	uint64_t n = __atomic_add_fetch(&h->copy_segs, 1, __ATOMIC_ACQ_REL);
+	uint32_t times = __atomic_load_n(&h->copy_fail_times, __ATOMIC_ACQUIRE);
+
+	return n >= h->copy_fail_first && n - h->copy_fail_first < times ?
+		h->copy_fail_status : GNTST_okay;
+}
+
+/* All of guest RAM, as far as there is any yet; lock held. */
+static uint8_t *hyp_ram(struct hyp_view *v, uint32_t frame)
+{
+	void *p;
+
+	if (frame > v->ram_frames) {
+		if (v->ram)
+			munmap(v->ram, (size_t)v->ram_frames * HYP_PAGE);
+		v->ram_frames = v->hyp->next_frame;
+		p = mmap(NULL, (size_t)v->ram_frames * HYP_PAGE, PROT_READ |
+			 PROT_WRITE, MAP_SHARED | MAP_NORESERVE, v->ram_fd, 0);
+		assert(p != MAP_FAILED);
+		v->ram = p;
+	}
+	return v->ram + (uint64_t)(frame - 1) * HYP_PAGE;
+}
+
+int hyp_grant_copy(struct hyp_view *v, uint32_t domid, uint32_t ref,
+		   bool to_grant, uint32_t offset, void *local, uint32_t len)
+{
+	struct hyp_domain *d;
+	uint32_t frame;
+	uint8_t *page;
+	int r;
+
+	/* under the lock: once a grant is gone, nothing of a copy arrives */
+	hyp_lock(v->hyp);
+	d = hyp_domain_find(v->hyp, domid);
+	r = hyp_grant_check(d, ref, to_grant, &frame);
+	if (!r && d->state != DOM_ALIVE)
+		r = GNTST_bad_domain;		/* though it may be mapped */
+	if (!r) {
+		page = hyp_ram(v, frame) + offset;
+		memcpy(to_grant ? page : local, to_grant ? local : page, len);
+		d->gnttab.copies++;
+		d->gnttab.copied_bytes += len;
+	}
+	hyp_unlock(v->hyp);
+	return r;
 }
 
 /* ---- ioreq servers ---- */
@@ -763,6 +1057,7 @@ static void hyp_handle_purge(struct hyp_view *v, uint32_t index)
 	for (i = 0; i < HYP_WATCHES; i++)
 		if (v->hyp->watch[i].handle == index)
 			v->hyp->watch[i].used = false;
+	hyp_grant_unmap_all(v->hyp, index);
 	v->hyp->handle[index].kind = HANDLE_FREE;
 }
 

@@ -23,7 +23,7 @@
  * What is copied is the behaviour that a device model can see, error codes
  * included, of Xen 4.17 and the Linux drivers below its libraries.  What is
  * not: pausing, permissions between domains, memory types, buffered ioreqs
- * (the page exists, Xen never fills it here), grants.
+ * (the page exists, Xen never fills it here), grants of any but whole pages.
  *
  * Functions return 0 or a negative errno as a hypercall does; the libraries
  * turn that into -1 and errno.
@@ -37,6 +37,7 @@
 #include <stdint.h>
 
 #include <xen/xen.h>
+#include <xen/grant_table.h>
 #include <xen/hvm/ioreq.h>
 
 #define HYP_ENV		"FAKE_XEN"
@@ -56,6 +57,9 @@
 #define HYP_FAULTS	16
 #define HYP_LOG		4096
 #define HYP_IOPAGES	4096	/* ioreq pages that may ever be made */
+#define HYP_GRANTS	16384	/* entries of a domain's grant table */
+#define HYP_GRANT_FIRST	8	/* Linux: GNTTAB_NR_RESERVED_ENTRIES */
+#define HYP_MAPTRACK	16384	/* grants that dom0 can map at once */
 
 /* Every function of the libraries that counts its calls and can be made to
  * fail.  Opening and closing a handle are in the list too. */
@@ -83,6 +87,9 @@
 	X(xenevtchn_notify) X(xenevtchn_pending) X(xenevtchn_unmask) \
 	X(xentoolcore_restrict_all) \
 	X(xengnttab_open) X(xengnttab_close) \
+	X(xengnttab_map_grant_ref) X(xengnttab_map_grant_refs) \
+	X(xengnttab_map_domain_grant_refs) X(xengnttab_unmap) \
+	X(xengnttab_set_max_grants) X(xengnttab_grant_copy) \
 	X(xc_interface_open) X(xc_interface_close) X(xc_domain_getinfo) \
 	X(xc_domain_getinfolist) X(xc_domain_pause) X(xc_domain_unpause) \
 	X(xc_version) \
@@ -159,6 +166,37 @@ struct hyp_msi {
 	uint32_t	count;
 };
 
+/* One entry of a grant table. */
+struct hyp_grant {
+	bool		given;
+	bool		readonly;
+	uint32_t	to;		/* domid */
+	uint32_t	frame;		/* as in frame[], while mapped */
+	uint32_t	maps;		/* how often it is mapped now, */
+	uint32_t	writes;		/* and writable of them */
+	uint64_t	gfn;
+};
+
+struct hyp_gnttab {
+	uint32_t		next;		/* look for free ones here */
+	uint32_t		given;		/* now */
+	uint32_t		mapped;		/* now, most at once */
+	uint32_t		most_mapped;
+	uint64_t		maps, unmaps;	/* of one grant each */
+	uint64_t		copies;		/* none crosses a page */
+	uint64_t		copied_bytes;
+	struct hyp_grant	entry[HYP_GRANTS];
+};
+
+/* A mapping that dom0 has: what Xen calls a maptrack entry. */
+struct hyp_track {
+	bool		used;
+	bool		writable;
+	uint32_t	handle;		/* whose */
+	uint32_t	dom;		/* index in struct hyp */
+	uint32_t	ref;
+};
+
 struct hyp_domain {
 	uint32_t		domid;
 	uint32_t		state;		/* enum hyp_dom_state */
@@ -179,6 +217,7 @@ struct hyp_domain {
 	uint32_t		intx_rises[32][4];
 	uint32_t		intx_calls;
 	uint32_t		irq_pulses[256]; /* set_irq_level(n, 1) */
+	struct hyp_gnttab	gnttab;
 };
 
 struct hyp_handle {
@@ -220,6 +259,15 @@ struct hyp {
 	uint32_t		next_iopage;
 	uint32_t		next_serial;
 	uint32_t		leaked_maps;	/* pages mapped at close */
+	uint32_t		grants_in_use;	/* revocations that failed */
+	uint32_t		maptrack_limit;	/* 0: all of them */
+	uint32_t		maptrack_used;
+	uint32_t		maptrack_next;	/* look for a free one here */
+	struct hyp_track	maptrack[HYP_MAPTRACK];
+	uint64_t		copy_segs;	/* that grant_copy was given */
+	uint64_t		copy_fail_first; /* the number of one to fail */
+	uint32_t		copy_fail_times; /* how many; 0: none */
+	int			copy_fail_status; /* GNTST_* */
 	struct hyp_domain	dom[HYP_DOMAINS];
 	struct hyp_port		port0[HYP_PORTS];	/* dom0's */
 	struct hyp_handle	handle[HYP_HANDLES];
@@ -238,6 +286,8 @@ struct hyp_view {
 	int		dir_fd;
 	int		xen_fd;
 	int		ram_fd;
+	uint8_t		*ram;			/* for copies, or NULL */
+	uint32_t	ram_frames;
 	pthread_mutex_t	wr_lock;		/* vCPU threads share wr[] */
 	struct {				/* fifos, to write to */
 		int		fd;		/* or -1 */
@@ -280,6 +330,37 @@ uint32_t *hyp_domain_frame(struct hyp_domain *d, uint64_t gfn);
 /* Take @gfn's page away, or give it a new one full of zeroes. */
 int hyp_balloon_out(struct hyp_view *v, uint32_t domid, uint64_t gfn);
 int hyp_balloon_in(struct hyp_view *v, uint32_t domid, uint64_t gfn);
+
+/*
+ * Grants, the guest's side.  hyp_grant_add() takes the reference it is told,
+ * which must be free (-EBUSY); hyp_grant_alloc() takes @n in a row, of those
+ * that have not been used for longest, or says -ENOSPC.  hyp_grant_del() is
+ * gnttab_end_foreign_access_ref(): -EBUSY, and counted in grants_in_use, if
+ * the grant is still mapped; -ENOENT if there is none.
+ */
+int hyp_grant_add(struct hyp_view *v, uint32_t domid, uint32_t ref,
+		  uint64_t gfn, uint32_t to, bool readonly);
+int hyp_grant_alloc(struct hyp_view *v, uint32_t domid, uint32_t n,
+		    const uint64_t *gfn, uint32_t to, bool readonly,
+		    uint32_t *ret);
+int hyp_grant_del(struct hyp_view *v, uint32_t domid, uint32_t ref);
+
+/*
+ * Grants, dom0's side.  Here the answers are Xen's own: GNTST_okay or one of
+ * the negative GNTST_*.  hyp_grant_map() makes all @n mappings or none; the
+ * grants are of domid[0], domid[stride] ... and @ret_frame is what
+ * lib_map_frames() takes, @ret_track what hyp_grant_unmap() does.
+ */
+int hyp_grant_map(struct hyp_view *v, uint32_t handle, uint32_t n,
+		  const uint32_t *domid, unsigned int stride,
+		  const uint32_t *ref, bool writable, uint32_t *ret_frame,
+		  uint32_t *ret_track);
+void hyp_grant_unmap(struct hyp_view *v, uint32_t n, const uint32_t *track);
+/* Copy between @local and @offset in a granted page, which holds all of it. */
+int hyp_grant_copy(struct hyp_view *v, uint32_t domid, uint32_t ref,
+		   bool to_grant, uint32_t offset, void *local, uint32_t len);
+/* Count a segment of a copy.  Return: GNTST_okay, or what it fails with. */
+int hyp_copy_called(struct hyp *h);
 
 /* ioreq servers, as the dm_ops of the same name */
 int hyp_server_create(struct hyp_view *v, uint32_t domid, int bufioreq,
