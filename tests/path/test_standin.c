@@ -5,9 +5,9 @@
  * This program is both sides.  Run plainly it is the toy guest; it starts
  * itself again with an argument as a device model of a hundred lines that is
  * linked with the real libraries' names and versions and finds the stand-in in
- * their place.  "api" calls every function and looks at its errors; the other
- * arguments serve one function at 00:10.0, each with one fault of its own that
- * the toy guest has to notice.
+ * their place.  "api" calls every function and looks at its errors, "grants"
+ * those of libxengnttab; the other arguments serve one function at 00:10.0,
+ * each with one fault of its own that the toy guest has to notice.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +43,14 @@ enum {
 	REG_DROP = 24,		/* forget mappings */
 	REG_SEEN = 32,		/* reads: invalidations seen */
 	REG_KEEP = 40,		/* gpa: map it and never unmap */
+	REG_GRANT = 48,		/* address: map the page granted by it */
+	REG_PEEK = 56,		/* its first 8 bytes, read or written */
+	REG_UNGRANT = 64,	/* unmap it */
+	REG_FMEM = 72,		/* close the handle of foreign memory */
 };
+
+/* What is granted for the "grants" mode: by reference, 0x300 + n being gfns. */
+enum { REF_0 = 20, REF_1_RO, REF_5, REF_HOLE, REF_NOT_OURS };
 
 /* ---- the other side: a small device model ---- */
 
@@ -61,6 +68,8 @@ struct dm {
 	uint64_t		invalidated;
 	uint64_t		gfn;
 	uint8_t			*map;
+	xengnttab_handle	*g;
+	uint64_t		*granted, *older;
 	const char		*mode;
 };
 
@@ -107,10 +116,29 @@ static void dm_register(struct dm *dm, ioreq_t *q)
 	int err;
 
 	if (q->dir == IOREQ_READ) {
-		q->data = q->addr - REGS == REG_SEEN ? dm->invalidated : 0x55;
+		q->data = q->addr - REGS == REG_SEEN ? dm->invalidated :
+			  q->addr - REGS == REG_PEEK ? *dm->granted : 0x55;
 		return;
 	}
 	switch (q->addr - REGS) {
+	case REG_GRANT:
+		dm->older = dm->granted;
+		dm->granted = xengnttab_map_grant_ref(dm->g, DOM,
+				toy_grant_ref(q->data), PROT_READ | PROT_WRITE);
+		MUST(dm->granted);
+		break;
+	case REG_PEEK:
+		*dm->granted = q->data;
+		break;
+	case REG_UNGRANT:
+		MUST(!xengnttab_unmap(dm->g, dm->granted, 1));
+		dm->granted = dm->older;
+		dm->older = NULL;
+		break;
+	case REG_FMEM:
+		MUST(!xenforeignmemory_close(dm->f));
+		dm->f = NULL;
+		break;
 	case REG_COPY:
 		p = dm_memory(dm, q->data);
 		memcpy(p + 8, p, 8);
@@ -208,6 +236,12 @@ static void dm_close(struct dm *dm)
 {
 	if (dm->map)
 		MUST(!xenforeignmemory_unmap(dm->f, dm->map, 1));
+	if (dm->granted) {
+		/* the guest is no more, its page still is */
+		MUST(*dm->granted == 42);
+		MUST(!xengnttab_unmap(dm->g, dm->granted, 1));
+	}
+	MUST(!xengnttab_close(dm->g));
 	MUST(!xenforeignmemory_unmap_resource(dm->f, dm->res));
 	MUST(!xendevicemodel_close(dm->d));
 	MUST(!xenforeignmemory_close(dm->f));
@@ -227,6 +261,7 @@ static int dm_main(const char *mode, int reuse)
 	MUST(dm.d = xendevicemodel_open(NULL, 0));
 	MUST(dm.f = xenforeignmemory_open(NULL, 0));
 	MUST(dm.e = xenevtchn_open(NULL, 0));
+	MUST(dm.g = xengnttab_open(NULL, 0));
 	MUST(dm.x = xs_open(0));
 	MUST(xs_watch(dm.x, "@releaseDomain", "gone"));
 	MUST(!xendevicemodel_restrict(dm.d, DOM));
@@ -509,6 +544,244 @@ static void api_ctrl(void)
 	MUST(!xengnttab_close(g) && !xc_interface_close(xch));
 }
 
+/* ---- the other side: grants ---- */
+
+#define NO_MAP(x, err)							\
+	do {								\
+		errno = 0;						\
+		MUST(!(x) && errno == (err));				\
+	} while (0)
+
+/* Whatever is wrong with a grant, the kernel says EINVAL, and nothing stays
+ * mapped of the others. */
+static void grants_refused(xengnttab_handle *g, struct hyp *h)
+{
+	const struct hyp_gnttab *now = &h->dom[0].gnttab;
+	uint32_t wrong[] = { REF_1_RO, REF_HOLE, REF_NOT_OURS, 999, 1 << 20 };
+	uint32_t many[3] = { REF_0, REF_0, REF_5 };
+	uint32_t refs[3] = { REF_0, 0, REF_5 };
+	uint32_t doms[3] = { DOM, 99, DOM };
+	const int rw = PROT_READ | PROT_WRITE;
+	unsigned int i;
+	void *p;
+
+	for (i = 0; i < 5; i++) {
+		refs[1] = wrong[i];
+		NO_MAP(xengnttab_map_grant_ref(g, DOM, wrong[i], rw), EINVAL);
+		NO_MAP(xengnttab_map_domain_grant_refs(g, 3, DOM, refs, rw),
+		       EINVAL);
+		NO_MAP(xengnttab_map_domain_grant_refs(g, 3, DOM, refs,
+						       PROT_WRITE), EINVAL);
+	}
+	NO_MAP(xengnttab_map_grant_refs(g, 3, doms, many, rw), EINVAL);
+	NO_MAP(xengnttab_map_domain_grant_refs(g, 0, DOM, many, rw), EINVAL);
+	NO_MAP(xengnttab_map_domain_grant_refs(g, 65537, DOM, many, rw),
+	       EINVAL);
+	/* so is dom0's table full; the guest cannot help that */
+	h->maptrack_limit = 2;
+	NO_MAP(xengnttab_map_domain_grant_refs(g, 3, DOM, many, rw), EINVAL);
+	MUST(!now->mapped && now->most_mapped == 2 && now->maps == now->unmaps);
+	p = xengnttab_map_domain_grant_refs(g, 2, DOM, many, rw);
+	MUST(p && now->mapped == 2 && now->entry[REF_0].writes == 2);
+	NO_MAP(xengnttab_map_grant_ref(g, DOM, REF_5, PROT_READ), EINVAL);
+	h->maptrack_limit = 0;
+	MUST(!xengnttab_unmap(g, p, 2) && !now->mapped);
+}
+
+static void grants_mapped(xengnttab_handle *g, uint64_t *page[3],
+			  const struct hyp_gnttab *now)
+{
+	uint32_t refs[3] = { REF_0, REF_5, REF_1_RO }, doms[3] = { 7, 7, 7 };
+	int z = open("/dev/zero", O_RDONLY);
+	uint64_t *p;
+	char *q;
+
+	MUST(!xengnttab_set_max_grants(g, 64) && xengnttab_fd(g) >= 0);
+	/* wherever they are in the guest, here they are in a row */
+	q = xengnttab_map_grant_refs(g, 3, doms, refs, PROT_READ);
+	MUST(q && now->mapped == 3 && !now->entry[REF_0].writes);
+	MUST(!memcmp(q, page[0], 4096) && !memcmp(q + 4096, page[2], 4096) &&
+	     !memcmp(q + 8192, page[1], 4096));
+	MUST(read(z, q, 1) == -1 && errno == EFAULT);
+	p = xengnttab_map_grant_ref(g, DOM, REF_0, PROT_READ | PROT_WRITE);
+	MUST(p && now->entry[REF_0].maps == 2 &&
+	     now->entry[REF_0].writes == 1);
+	p[9] = 99;
+	MUST(page[0][9] == 99 && ((uint64_t *)q)[9] == 99);
+	page[0][9] = 9;
+	MUST(p[9] == 9);
+
+	FAILS(xengnttab_unmap(g, NULL, 3), EINVAL);
+	FAILS(xengnttab_unmap(g, q, 2), EINVAL);
+	FAILS(xengnttab_unmap(g, q + 4096, 2), EINVAL);
+	FAILS(xengnttab_unmap(g, page[0], 1), EINVAL);
+	MUST(now->mapped == 4);
+	MUST(!xengnttab_unmap(g, q, 3));
+	FAILS(xengnttab_unmap(g, q, 3), EINVAL);
+	MUST(!xengnttab_unmap(g, p, 1));
+	MUST(!now->mapped && !now->entry[REF_0].maps);
+	close(z);
+}
+
+static xengnttab_grant_copy_segment_t grab(void *to, uint32_t ref,
+					   uint32_t offset, uint32_t len)
+{
+	xengnttab_grant_copy_segment_t s = {
+		.flags = GNTCOPY_source_gref, .len = len, .status = 77,
+	};
+
+	s.source.foreign.ref = ref;
+	s.source.foreign.offset = offset;
+	s.source.foreign.domid = DOM;
+	s.dest.virt = to;
+	return s;
+}
+
+static xengnttab_grant_copy_segment_t put(const void *from, uint32_t ref,
+					  uint32_t offset, uint32_t len)
+{
+	xengnttab_grant_copy_segment_t s = {
+		.flags = GNTCOPY_dest_gref, .len = len, .status = 77,
+	};
+
+	s.source.virt = (void *)from;
+	s.dest.foreign.ref = ref;
+	s.dest.foreign.offset = offset;
+	s.dest.foreign.domid = DOM;
+	return s;
+}
+
+/* Xen says of each segment what is wrong with it, and copies the others. */
+static void grants_copied(xengnttab_handle *g, uint64_t *page[3],
+			  const struct hyp_gnttab *now)
+{
+	static char buf[4 * 4096] __attribute__((aligned(4096)));
+	xengnttab_grant_copy_segment_t s[] = {
+		grab(buf, REF_0, 0, 4096),
+		grab(buf + 12288, REF_1_RO, 4090, 6),
+		put(buf, REF_1_RO, 0, 8),
+		put("abcdefgh", REF_5, 4088, 8),
+		grab(buf, REF_HOLE, 0, 8),
+		grab(buf, REF_NOT_OURS, 0, 8),
+		grab(buf, 999, 0, 8),
+		grab(buf, 1 << 20, 0, 8),
+		grab(buf, REF_0, 0, 8),
+		grab(buf, 999, 0, 0),
+		grab(buf + 4096 + 10, REF_5, 0, 4096),	/* to two pages */
+	};
+	const int16_t want[] = {
+		0, 0, GNTST_general_error, 0, GNTST_bad_page,
+		GNTST_general_error, GNTST_general_error, GNTST_bad_gntref,
+		GNTST_bad_domain, 0, 0,
+	};
+	unsigned int i;
+
+	s[8].source.foreign.domid = 99;
+	MUST(!xengnttab_grant_copy(g, 11, s));
+	for (i = 0; i < 11; i++)
+		if (s[i].status != want[i]) {
+			printf("segment %u: status %d\n", i, s[i].status);
+			exit(3);
+		}
+	MUST(!memcmp(buf, page[0], 4096));
+	MUST(!memcmp(buf + 12288, (char *)page[1] + 4090, 6));
+	MUST(!memcmp(buf + 4096 + 10, page[2], 4096));
+	MUST(!memcmp((char *)page[2] + 4088, "abcdefgh", 8));
+	MUST(page[1][0] == 0x301000 && !now->mapped);
+	MUST(now->copies == 5 && now->copied_bytes == 4096 + 6 + 8 + 4096);
+}
+
+/* What makes no sense to the kernel fails the call, with all that waited for
+ * the same hypercall. */
+static void grants_nonsense(xengnttab_handle *g, uint64_t *page[3],
+			    struct hyp *h)
+{
+	char buf[64] = "as it was";
+	xengnttab_grant_copy_segment_t s[3] = {
+		grab(buf, REF_0, 0, 8), grab(buf, REF_0, 4091, 6),
+		grab(buf, REF_0, 0, 8),
+	};
+
+	FAILS(xengnttab_grant_copy(g, 2, s), EINVAL);
+	MUST(!s[0].status && s[1].status == 77 && !strcmp(buf, "as it was"));
+	s[1] = put(buf, REF_0, 4096, 1);
+	FAILS(xengnttab_grant_copy(g, 2, s), EINVAL);
+	s[1].flags = 0;
+	FAILS(xengnttab_grant_copy(g, 2, s), EINVAL);
+	MUST(!xengnttab_grant_copy(g, 0, s));
+	/* from grant to grant is fine */
+	s[1] = put(NULL, REF_5, 16, 8);
+	s[1].flags |= GNTCOPY_source_gref;
+	s[1].source.foreign.ref = REF_1_RO;
+	s[1].source.foreign.offset = 8;
+	s[1].source.foreign.domid = DOM;
+	MUST(!xengnttab_grant_copy(g, 1, &s[1]) && !s[1].status);
+	MUST(page[2][2] == page[1][1]);
+	/* and one may be made to fail */
+	h->copy_fail_status = GNTST_eagain;
+	h->copy_fail_first = h->copy_segs + 2;
+	h->copy_fail_times = 1;
+	s[1] = grab(buf + 16, REF_0, 0, 8);
+	MUST(!xengnttab_grant_copy(g, 3, s));
+	MUST(!s[0].status && s[1].status == GNTST_eagain && !s[2].status);
+	MUST(!buf[16]);
+}
+
+/* One page, and nothing else of the guest, until killed. */
+static int holder_main(void)
+{
+	xengnttab_handle *g = xengnttab_open(NULL, 0);
+
+	MUST(g && xengnttab_map_grant_ref(g, DOM, REF_0, PROT_READ));
+	dm_tell_ready();
+	return pause();
+}
+
+static int grants_main(void)
+{
+	xenforeignmemory_handle *f = xenforeignmemory_open(NULL, 0);
+	xengnttab_handle *g = xengnttab_open(NULL, 0);
+	xengnttab_grant_copy_segment_t s;
+	xen_pfn_t gfn[3] = { 0x300, 0x301, 0x305 };
+	uint64_t *page[3], *p, *q;
+	struct hyp_view v;
+	char *all;
+	int i;
+
+	/* the other way to the same pages */
+	MUST(f && g && !hyp_attach(getenv(HYP_ENV), &v));
+	all = xenforeignmemory_map(f, DOM, PROT_READ | PROT_WRITE, 3, gfn,
+				   NULL);
+	MUST(all);
+	for (i = 0; i < 3; i++)
+		page[i] = (uint64_t *)(all + 4096 * i);
+	grants_refused(g, v.hyp);
+	grants_mapped(g, page, &v.hyp->dom[0].gnttab);
+	grants_copied(g, page, &v.hyp->dom[0].gnttab);
+	grants_nonsense(g, page, v.hyp);
+	MUST(!xenforeignmemory_unmap(f, all, 3) && !xenforeignmemory_close(f));
+
+	/* to be restricted is to lose gntdev, and mappings outlive it */
+	p = xengnttab_map_grant_ref(g, DOM, REF_0, PROT_READ);
+	MUST(p && !xentoolcore_restrict_all(DOM));
+	NO_MAP(xengnttab_map_grant_ref(g, DOM, REF_0, PROT_READ), ENOTTY);
+	FAILS(xengnttab_unmap(g, p, 1), ENOTTY);
+	s = grab(&i, REF_0, 0, 4);
+	FAILS(xengnttab_grant_copy(g, 1, &s), ENOTTY);
+	MUST(!xengnttab_set_max_grants(g, 64));
+	MUST(!xengnttab_close(g));
+	NO_MAP(xengnttab_map_grant_ref(g, DOM, REF_0, PROT_READ), EBADF);
+	MUST(p[0] == 0x300000);
+	MUST(hyp_grant_del(&v, DOM, REF_0) == -EBUSY);
+
+	/* whoever was not restricted goes on */
+	g = xengnttab_open(NULL, 0);
+	q = g ? xengnttab_map_grant_ref(g, DOM, REF_5, PROT_READ) : NULL;
+	MUST(q && !xengnttab_unmap(g, q, 1) && !xengnttab_close(g));
+	hyp_detach(&v);
+	return 0;
+}
+
 static int api_main(void)
 {
 	xendevicemodel_handle *d = xendevicemodel_open(NULL, 0);
@@ -577,6 +850,182 @@ static void test_api(void **state)
 	assert_int_equal(toy_servers(*state), 0);
 	/* the one page that was mapped when its handle was closed */
 	assert_int_equal(((struct toy *)*state)->xen.hyp->leaked_maps, 1);
+}
+
+static void give(struct toy *t, uint32_t ref, uint64_t gfn, uint32_t to,
+		 bool readonly)
+{
+	unsigned int i;
+	uint64_t *p;
+
+	assert_int_equal(hyp_grant_add(&t->xen, DOM, ref, gfn, to, readonly),
+			 0);
+	if (gfn > 0x400)
+		return;
+	p = toy_ptr(t, gfn << 12, 4096);
+	for (i = 0; i < 512; i++)
+		p[i] = gfn << 12 | i;
+}
+
+static void test_grants(void **state)
+{
+	struct toy *t = *state;
+	const struct hyp_gnttab *g = &t->dom->gnttab;
+	struct toy_proc *p;
+
+	give(t, REF_0, 0x300, 0, false);
+	give(t, REF_1_RO, 0x301, 0, true);
+	give(t, REF_5, 0x305, 0, false);
+	give(t, REF_HOLE, 0x80000, 0, false);
+	give(t, REF_NOT_OURS, 0x306, 3, false);
+	assert_int_equal(hyp_grant_add(&t->xen, DOM, REF_5, 0x307, 0, false),
+			 -EBUSY);
+	p = toy_spawn(t, "/proc/self/exe", "grants", NULL);
+	if (toy_exit(p, TOY_MS))
+		fail_msg("%s", toy_log(p));
+	assert_int_equal(t->xen.hyp->leaked_maps, 1);
+	assert_int_equal(t->xen.hyp->grants_in_use, 1);
+	assert_int_equal(g->most_mapped, 4);
+	/* a process that ended has nothing mapped */
+	assert_int_equal(hyp_grant_del(&t->xen, DOM, REF_0), 0);
+	assert_int_equal(hyp_grant_del(&t->xen, DOM, REF_0), -ENOENT);
+	assert_int_equal(g->mapped, 0);
+	assert_int_equal(g->maps, g->unmaps);
+	assert_int_equal(g->given, 4);
+	assert_int_equal(toy_calls(t, "xengnttab_map_grant_refs"), 2);
+}
+
+/* The guest's side alone: references in a row, and none too early again. */
+static void test_granting(void **state)
+{
+	struct toy *t = *state;
+	uint64_t gpa = toy_alloc(t, 3 * 4096, 4096), one, two, page[2];
+	const struct hyp_grant *e = t->dom->gnttab.entry;
+	uint32_t ref, i;
+
+	one = toy_grant(t, gpa + 4000, 200, true);
+	ref = toy_grant_ref(one);
+	assert_int_equal(one, TOY_GRANT | (uint64_t)ref << 12 | 4000);
+	assert_true(ref >= 8 && e[ref].given && e[ref + 1].given);
+	assert_true(e[ref].readonly && e[ref + 1].readonly);
+	assert_int_equal(e[ref + 1].gfn, (gpa >> 12) + 1);
+	assert_int_equal(t->dom->gnttab.given, 2);
+	assert_int_equal(toy_revoke(t, one, 200), 0);
+	assert_int_equal(t->dom->gnttab.given, 0);
+	page[0] = gpa + 8192;
+	page[1] = gpa;
+	two = toy_grant_pages(t, page, 2, false);
+	assert_int_equal(toy_grant_ref(two), ref + 2);
+	assert_int_equal(e[ref + 2].gfn, page[0] >> 12);
+	assert_int_equal(e[ref + 3].gfn, page[1] >> 12);
+	assert_false(e[ref + 3].readonly);
+	/* round the table, but not over its end, nor over what is given */
+	for (i = 0; i < HYP_GRANTS; i += 2) {
+		one = toy_grant(t, gpa, 4097, true);
+		assert_false(toy_grant_ref(one) == ref + 2);
+		assert_int_equal(toy_revoke(t, one, 4097), 0);
+	}
+	assert_int_equal(hyp_grant_alloc(&t->xen, DOM, HYP_GRANTS, &gpa, 0,
+					 true, &ref), -ENOSPC);
+	assert_int_equal(t->xen.hyp->grants_in_use, 0);
+}
+
+static void test_revocation(void **state)
+{
+	struct toy *t = *state;
+	uint64_t gpa = toy_alloc(t, 4096, 4096), addr, *p;
+	struct toy_proc *dm = start(t, "good", NULL);
+
+	p = toy_ptr(t, gpa, 4096);
+	addr = toy_grant(t, gpa, 4096, false);
+	p[0] = 42;
+	toy_mem_write(t, 0, REGS + REG_GRANT, 8, addr);
+	assert_int_equal(toy_mem_read(t, 0, REGS + REG_PEEK, 8), 42);
+	toy_mem_write(t, 0, REGS + REG_PEEK, 8, 43);
+	assert_int_equal(p[0], 43);
+	assert_int_equal(toy_revoke(t, addr, 4096), -EBUSY);
+	assert_int_equal(t->xen.hyp->grants_in_use, 1);
+	/* the page that was there when it was mapped */
+	toy_balloon(t, 0, gpa);
+	assert_int_equal(toy_mem_read(t, 0, REGS + REG_PEEK, 8), 43);
+	toy_mem_write(t, 0, REGS + REG_GRANT, 8, addr);
+	assert_int_equal(toy_mem_read(t, 0, REGS + REG_PEEK, 8), 43);
+	toy_mem_write(t, 0, REGS + REG_UNGRANT, 8, 0);
+	toy_mem_write(t, 0, REGS + REG_UNGRANT, 8, 0);
+	toy_mem_write(t, 0, REGS + REG_GRANT, 8, addr);
+	assert_int_equal(toy_mem_read(t, 0, REGS + REG_PEEK, 8), 0);
+	toy_mem_write(t, 0, REGS + REG_UNGRANT, 8, 0);
+	assert_int_equal(toy_revoke(t, addr, 4096), 0);
+	assert_no_fault(t);
+
+	/* who dies gives it back */
+	addr = toy_grant(t, gpa, 4096, false);
+	toy_mem_write(t, 0, REGS + REG_GRANT, 8, addr);
+	toy_kill(dm, SIGKILL);
+	assert_int_equal(toy_exit(dm, TOY_MS), 128 + SIGKILL);
+	assert_int_equal(t->dom->gnttab.mapped, 1);
+	assert_int_equal(toy_revoke(t, addr, 4096), 0);
+	assert_int_equal(t->xen.hyp->grants_in_use, 1);
+	/* also to one who opens the next handle */
+	dm = start(t, "good", NULL);
+	toy_mem_write(t, 0, REGS + REG_GRANT, 8, toy_grant(t, gpa, 8, false));
+	toy_kill(dm, SIGKILL);
+	assert_int_equal(toy_exit(dm, TOY_MS), 128 + SIGKILL);
+	start(t, "good", NULL);
+	assert_int_equal(t->dom->gnttab.mapped, 0);
+}
+
+/* A domain that dies stays as long as its pages are mapped, and they too. */
+static void test_granted_zombie(void **state)
+{
+	struct toy *t = *state;
+	uint64_t gpa = toy_alloc(t, 4096, 4096);
+	struct toy_proc *p = start(t, "good", NULL);
+
+	*(uint64_t *)toy_ptr(t, gpa, 8) = 42;
+	toy_mem_write(t, 0, REGS + REG_GRANT, 8, toy_grant(t, gpa, 8, false));
+	toy_mem_write(t, 0, REGS + REG_FMEM, 8, 0);
+	toy_kill(p, SIGSTOP);
+	toy_destroy(t);
+	assert_int_equal(toy_reap(t), -EBUSY);
+	toy_kill(p, SIGCONT);
+	if (toy_exit(p, TOY_MS))
+		fail_msg("%s", toy_log(p));
+	assert_int_equal(t->dom->gnttab.mapped, 0);
+	assert_int_equal(t->xen.hyp->leaked_maps, 0);
+	assert_int_equal(toy_reap(t), 0);
+}
+
+static void test_granted_page_held(void **state)
+{
+	struct toy *t = *state;
+	struct toy_proc *p;
+
+	give(t, REF_0, 0x300, 0, true);
+	p = start(t, "holds", NULL);
+	toy_destroy(t);
+	assert_int_equal(toy_reap(t), -EBUSY);
+	toy_kill(p, SIGKILL);
+	assert_int_equal(toy_exit(p, TOY_MS), 128 + SIGKILL);
+	assert_int_equal(toy_reap(t), 0);
+}
+
+/* An ioreq page holds a domain too, whether or not there is a handle. */
+static void test_closed_zombie(void **state)
+{
+	struct toy *t = *state;
+	struct toy_proc *p = start(t, "good", NULL);
+
+	toy_mem_write(t, 0, REGS + REG_FMEM, 8, 0);
+	assert_int_equal(toy_mem_read(t, 0, REGS, 8), 0x55);
+	toy_kill(p, SIGSTOP);
+	toy_destroy(t);
+	assert_int_equal(toy_reap(t), -EBUSY);
+	toy_kill(p, SIGCONT);
+	if (toy_exit(p, TOY_MS))
+		fail_msg("%s", toy_log(p));
+	assert_int_equal(t->xen.hyp->leaked_maps, 0);
+	assert_int_equal(toy_reap(t), 0);
 }
 
 static void *other_vcpu(void *arg)
@@ -801,6 +1250,12 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		STANDIN_TEST(test_api),
+		STANDIN_TEST(test_grants),
+		STANDIN_TEST(test_granting),
+		STANDIN_TEST(test_revocation),
+		STANDIN_TEST(test_granted_zombie),
+		STANDIN_TEST(test_granted_page_held),
+		STANDIN_TEST(test_closed_zombie),
 		STANDIN_TEST(test_accesses),
 		STANDIN_TEST(test_newest_server_wins),
 		STANDIN_TEST(test_memory),
@@ -816,6 +1271,10 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IONBF, 0);
 	if (argc > 1 && !strcmp(argv[1], "api"))
 		return api_main();
+	if (argc > 1 && !strcmp(argv[1], "grants"))
+		return grants_main();
+	if (argc > 1 && !strcmp(argv[1], "holds"))
+		return holder_main();
 	if (argc > 1)
 		return dm_main(argv[1], argc > 2 ? atoi(argv[2]) : -1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
