@@ -1018,6 +1018,21 @@ void toy_frame_put(void *frame)
 	munmap(frame, HYP_PAGE);
 }
 
+void *toy_window(struct toy *t, const uint64_t *gpa, unsigned int n)
+{
+	unsigned int i;
+	uint8_t *p;
+
+	p = mmap(NULL, n * HYP_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS |
+		 MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		toy_die("mmap of guest RAM: %m");
+	for (i = 0; i < n; i++)
+		toy_map_frame(t, p + i * HYP_PAGE,
+			      *hyp_domain_frame(t->dom, gpa[i] >> 12), 1);
+	return p;
+}
+
 /* ---- grants ---- */
 
 static uint64_t toy_grant_gfns(struct toy *t, const uint64_t *gfn,

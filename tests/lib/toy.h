@@ -164,6 +164,10 @@ void toy_balloon(struct toy *t, unsigned int vcpu, uint64_t gpa);
 void *toy_frame(struct toy *t, uint64_t gpa);
 void toy_frame_put(void *frame);
 
+/* The @n pages of gpa[] in a row, as a kernel's page tables could have them;
+ * to be given to munmap(). */
+void *toy_window(struct toy *t, const uint64_t *gpa, unsigned int n);
+
 /* ---- grants ---- */
 
 /*

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "toyblk.h"
 
@@ -13,6 +14,9 @@
 #define SLOT_RANGE	16
 #define SLOT_STATUS	48
 #define TABLE_ENTRIES	16	/* of an indirect table of ours */
+#define RING_MAX	1024
+#define RING_ALIGN	64	/* Linux: SMP_CACHE_BYTES */
+#define RING_PAGES	16	/* to choose those of granted rings from */
 
 /* ---- registers ---- */
 
@@ -190,8 +194,17 @@ int toyblk_probe(struct toy *t, unsigned int vcpu, unsigned int bdf,
 
 static void toyblk_drop_vq(struct toyblk_vq *q)
 {
+	unsigned int i;
+
+	for (i = 0; q->granted && i < q->size; i++)
+		free(q->granted[i]);
+	free(q->granted);
+	if (q->ring)
+		munmap(q->ring, q->ring_pages * HYP_PAGE);
 	free(q->free);
 	free(q->chain_len);
+	q->granted = NULL;
+	q->ring = NULL;
 	q->free = NULL;
 	q->chain_len = NULL;
 }
@@ -207,11 +220,117 @@ void toyblk_free(struct toyblk *b)
 	free(b);
 }
 
+/* ---- grants ---- */
+
+/* Linux: xen_grant_dma_unmap_page(). */
+static void toyblk_revoke(struct toyblk_vq *q, uint64_t addr, uint64_t len)
+{
+	if (toy_revoke(q->b->t, addr, len))
+		toy_set_fault(q->b->t, "queue %u: grants from %u on: still in "
+			      "use by the backend, disabled for further use",
+			      q->index, toy_grant_ref(addr));
+}
+
+static void toyblk_revoke_head(struct toyblk_vq *q, uint16_t head)
+{
+	struct toyblk_granted *g = q->granted ? q->granted[head] : NULL;
+	unsigned int i;
+
+	for (i = 0; g && i < g->n; i++)
+		toyblk_revoke(q, g->part[i].addr, g->part[i].len);
+	free(g);
+	if (g)
+		q->granted[head] = NULL;
+}
+
+void toyblk_revoke_vq(struct toyblk_vq *q)
+{
+	unsigned int i;
+
+	for (i = 0; q->granted && i < q->size; i++)
+		toyblk_revoke_head(q, i);
+	if (q->ring_addr)
+		toyblk_revoke(q, q->ring_addr, q->ring_pages * HYP_PAGE);
+	q->ring_addr = 0;
+}
+
+static bool toyblk_is_plain(const struct toyblk_vq *q, unsigned int part)
+{
+	switch (q->b->conf.mix) {
+	case MIX_REQUESTS:
+		return q->added & 1;
+	case MIX_SEGMENTS:
+		return (q->added + part) & 1;
+	default:
+		return false;
+	}
+}
+
+/* What the device is told instead of @gpa, for a part of the request @head. */
+static uint64_t toyblk_dma(struct toyblk_vq *q, uint16_t head,
+			   unsigned int part, uint64_t gpa, uint32_t len,
+			   bool in)
+{
+	struct toyblk_granted *g = q->granted ? q->granted[head] : NULL;
+	uint64_t addr;
+
+	if (!g || !len || gpa & TOY_GRANT || toyblk_is_plain(q, part))
+		return gpa;
+	addr = toy_grant(q->b->t, gpa, len, !in);
+	g->part[g->n].addr = addr;
+	g->part[g->n].len = len;
+	g->n++;
+	return addr;
+}
+
+/* Make room for @n parts of a request. */
+static void toyblk_dma_start(struct toyblk_vq *q, uint16_t head, unsigned int n)
+{
+	struct toyblk_granted *g;
+
+	if (!q->granted)
+		return;
+	g = calloc(1, sizeof(*g) + n * sizeof(g->part[0]));
+	if (!g)
+		abort();
+	q->granted[head] = g;
+}
+
+/*
+ * Rings of Linux' layout in one block, of which the device can only know that
+ * its grants are in a row: no page is followed by its neighbour.
+ */
+static void toyblk_grant_rings(struct toyblk_vq *q)
+{
+	uint64_t avail = q->size * sizeof(struct vring_desc);
+	uint64_t used = avail + sizeof(uint16_t) * (3 + q->size), bytes;
+	uint64_t page[RING_PAGES];
+	unsigned int i;
+
+	used = (used + RING_ALIGN - 1) / RING_ALIGN * RING_ALIGN;
+	bytes = used + sizeof(uint16_t) * 3 +
+		sizeof(struct vring_used_elem) * q->size;
+	q->ring_pages = toy_pages(0, bytes);
+	for (i = 0; i < q->ring_pages; i++)
+		page[i] = q->pages_gpa + (i * 7 + 3) % RING_PAGES * HYP_PAGE;
+	q->ring = toy_window(q->b->t, page, q->ring_pages);
+	q->ring_addr = toy_grant_pages(q->b->t, page, q->ring_pages, false);
+	q->desc = q->ring;
+	q->avail = (void *)((char *)q->ring + avail);
+	q->used = (void *)((char *)q->ring + used);
+	q->desc_addr = q->ring_addr;
+	q->avail_addr = q->ring_addr + avail;
+	q->used_addr = q->ring_addr + used;
+	q->granted = calloc(q->size, sizeof(q->granted[0]));
+}
+
 /* ---- life ---- */
 
+/* Once the device says that it is reset, it must not touch a page any more. */
 int toyblk_reset(struct toyblk *b)
 {
 	int64_t end = toy_now_ms() + TOY_MS;
+	unsigned int i;
 
 	common_write(b, STATUS, 1, 0);
 	while (common_read(b, STATUS, 1)) {
@@ -219,6 +338,8 @@ int toyblk_reset(struct toyblk *b)
 			return -ETIMEDOUT;
 		sched_yield();
 	}
+	for (i = 0; i < TOYBLK_QUEUES; i++)
+		toyblk_revoke_vq(&b->vq[i]);
 	return 0;
 }
 
@@ -234,6 +355,8 @@ int toyblk_negotiate(struct toyblk *b, uint64_t want)
 	common_write(b, DFSELECT, 4, 1);
 	b->offered |= common_read(b, DF, 4) << 32;
 	b->features = want & b->offered;
+	if (b->conf.grants && !(b->features >> VIRTIO_F_ACCESS_PLATFORM & 1))
+		return -EPROTO;
 	common_write(b, GFSELECT, 4, 0);
 	common_write(b, GF, 4, b->features & 0xffffffff);
 	common_write(b, GFSELECT, 4, 1);
@@ -256,22 +379,46 @@ static uint64_t toyblk_take(struct toyblk *b, uint64_t had, uint64_t bytes,
 	return had;
 }
 
-/* Rings are made once, for the largest size, and used again after resets. */
-static void toyblk_clear_vq(struct toyblk_vq *q)
+/* Memory is taken once, for the largest size and rings of either kind, and
+ * used again after resets: tests take back what they had from toy_alloc(). */
+static void toyblk_take_all(struct toyblk_vq *q)
 {
 	struct toyblk *b = q->b;
-	unsigned int i, max = 1024;
 
-	q->desc_gpa = toyblk_take(b, q->desc_gpa, max * 16, 4096);
-	q->avail_gpa = toyblk_take(b, q->avail_gpa, 6 + 2 * max, 4096);
-	q->used_gpa = toyblk_take(b, q->used_gpa, 6 + 8 * max, 4096);
-	q->slots_gpa = toyblk_take(b, q->slots_gpa, max * SLOT_BYTES, 4096);
+	q->desc_gpa = toyblk_take(b, q->desc_gpa, RING_MAX * 16, 4096);
+	q->avail_gpa = toyblk_take(b, q->avail_gpa, 6 + 2 * RING_MAX, 4096);
+	q->used_gpa = toyblk_take(b, q->used_gpa, 6 + 8 * RING_MAX, 4096);
+	q->slots_gpa = toyblk_take(b, q->slots_gpa, RING_MAX * SLOT_BYTES,
+				   4096);
 	q->tables_gpa = toyblk_take(b, q->tables_gpa,
-				    max * TABLE_ENTRIES * 16, 4096);
-	q->desc = toy_ptr(b->t, q->desc_gpa, max * 16);
-	q->avail = toy_ptr(b->t, q->avail_gpa, 6 + 2 * max);
-	q->used = toy_ptr(b->t, q->used_gpa, 6 + 8 * max);
+				    RING_MAX * TABLE_ENTRIES * 16, 4096);
+	q->pages_gpa = toyblk_take(b, q->pages_gpa, RING_PAGES * HYP_PAGE,
+				   4096);
+}
+
+static void toyblk_place_rings(struct toyblk_vq *q)
+{
+	struct toy *t = q->b->t;
+
+	q->desc = toy_ptr(t, q->desc_gpa, RING_MAX * 16);
+	q->avail = toy_ptr(t, q->avail_gpa, 6 + 2 * RING_MAX);
+	q->used = toy_ptr(t, q->used_gpa, 6 + 8 * RING_MAX);
+	q->desc_addr = q->desc_gpa;
+	q->avail_addr = q->avail_gpa;
+	q->used_addr = q->used_gpa;
+}
+
+void toyblk_make_vq(struct toyblk_vq *q)
+{
+	struct toyblk *b = q->b;
+	unsigned int i;
+
 	toyblk_drop_vq(q);
+	toyblk_take_all(q);
+	if (b->conf.grants)
+		toyblk_grant_rings(q);
+	else
+		toyblk_place_rings(q);
 	q->free = calloc(q->size, sizeof(*q->free));
 	q->chain_len = calloc(q->size, sizeof(*q->chain_len));
 	for (i = 0; i < q->size; i++)
@@ -295,14 +442,15 @@ int toyblk_setup_vq(struct toyblk *b, unsigned int i, unsigned int size)
 
 	common_write(b, Q_SELECT, 2, i);
 	max = common_read(b, Q_SIZE, 2);
-	if (!max || max > 1024)
+	if (!max || max > RING_MAX)
 		return -ENOENT;
+	toyblk_drop_vq(q);		/* it may get another size */
 	if (size)
 		common_write(b, Q_SIZE, 2, size);
 	q->size = common_read(b, Q_SIZE, 2);
 	if (size && q->size != size)
 		return -EINVAL;
-	toyblk_clear_vq(q);
+	toyblk_make_vq(q);
 	if (b->conf.irq == TOYBLK_MSIX) {
 		q->msi_addr = 0xfee00000 | (i & 0xff) << 12;
 		q->msi_data = 0x4000 | (0x20 + (b->bdf >> 3 & 0x1f) * 6 +
@@ -313,9 +461,9 @@ int toyblk_setup_vq(struct toyblk *b, unsigned int i, unsigned int size)
 			return -EPROTO;
 		q->msi_seen = toy_msi_count(b->t, q->msi_addr, q->msi_data);
 	}
-	toyblk_write64(b, VIRTIO_PCI_COMMON_Q_DESCLO, q->desc_gpa);
-	toyblk_write64(b, VIRTIO_PCI_COMMON_Q_AVAILLO, q->avail_gpa);
-	toyblk_write64(b, VIRTIO_PCI_COMMON_Q_USEDLO, q->used_gpa);
+	toyblk_write64(b, VIRTIO_PCI_COMMON_Q_DESCLO, q->desc_addr);
+	toyblk_write64(b, VIRTIO_PCI_COMMON_Q_AVAILLO, q->avail_addr);
+	toyblk_write64(b, VIRTIO_PCI_COMMON_Q_USEDLO, q->used_addr);
 	q->notify_off = common_read(b, Q_NOFF, 2) * b->notify_mult;
 	common_write(b, Q_ENABLE, 2, 1);
 	return common_read(b, Q_ENABLE, 2) == 1 ? 0 : -EPROTO;
@@ -376,11 +524,13 @@ int toyblk_reset_vq(struct toyblk *b, unsigned int i)
 	for (;;) {
 		common_write(b, Q_SELECT, 2, i);
 		if (!common_read(b, Q_RESET, 2))
-			return 0;
+			break;
 		if (toy_fault(b->t) || toy_now_ms() > end)
 			return -ETIMEDOUT;
 		sched_yield();
 	}
+	toyblk_revoke_vq(&b->vq[i]);
+	return 0;
 }
 
 bool toyblk_needs_reset(struct toyblk *b)
@@ -426,10 +576,10 @@ void toyblk_publish(struct toyblk_vq *q, uint16_t head)
 	__atomic_store_n(&q->avail->idx, q->avail_idx, __ATOMIC_RELEASE);
 }
 
-static void toyblk_fill(struct vring_desc *d, const struct toyblk_sg *sg,
-			bool last, uint16_t next)
+static void toyblk_fill(struct vring_desc *d, uint64_t addr,
+			const struct toyblk_sg *sg, bool last, uint16_t next)
 {
-	d->addr = sg->gpa;
+	d->addr = addr;
 	d->len = sg->len;
 	d->flags = (sg->in ? VRING_DESC_F_WRITE : 0) |
 		   (last ? 0 : VRING_DESC_F_NEXT);
@@ -449,8 +599,12 @@ static int toyblk_add_indirect(struct toyblk_vq *q,
 	head = q->free[--q->nr_free];
 	gpa = q->tables_gpa + head * TABLE_ENTRIES * 16;
 	table = toy_ptr(q->b->t, gpa, TABLE_ENTRIES * 16);
+	toyblk_dma_start(q, head, n + 1);
 	for (i = 0; i < n; i++)
-		toyblk_fill(&table[i], &sg[i], i + 1 == n, i + 1);
+		toyblk_fill(&table[i], toyblk_dma(q, head, i, sg[i].gpa,
+						  sg[i].len, sg[i].in),
+			    &sg[i], i + 1 == n, i + 1);
+	gpa = toyblk_dma(q, head, n, gpa, n * 16, false);
 	q->desc[head] = (struct vring_desc){
 		.addr = gpa, .len = n * 16, .flags = VRING_DESC_F_INDIRECT,
 	};
@@ -467,21 +621,26 @@ int toyblk_add(struct toyblk_vq *q, const struct toyblk_sg *sg, unsigned int n,
 
 	if (indirect) {
 		r = toyblk_add_indirect(q, sg, n);
-		if (r >= 0)
+		if (r >= 0) {
+			q->added++;
 			toyblk_publish(q, r);
+		}
 		return r;
 	}
 	if (n > q->nr_free)
 		return -ENOSPC;
 	head = q->free[q->nr_free - 1];
+	toyblk_dma_start(q, head, n);
 	for (i = 0; i < n; i++) {
 		uint16_t at = q->free[--q->nr_free];
 		bool last = i + 1 == n;
 
-		toyblk_fill(&q->desc[at], &sg[i], last,
-			    last ? 0 : q->free[q->nr_free - 1]);
+		toyblk_fill(&q->desc[at], toyblk_dma(q, head, i, sg[i].gpa,
+						     sg[i].len, sg[i].in),
+			    &sg[i], last, last ? 0 : q->free[q->nr_free - 1]);
 	}
 	q->chain_len[head] = n;
+	q->added++;
 	toyblk_publish(q, head);
 	return head;
 }
@@ -553,6 +712,7 @@ int toyblk_get(struct toyblk_vq *q, uint32_t *ret_len)
 	}
 	if (ret_len)
 		*ret_len = e->len;
+	toyblk_revoke_head(q, head);
 	for (i = 0, at = head; i < q->chain_len[head]; i++, at = next) {
 		next = q->desc[at].next;
 		q->free[q->nr_free++] = at;

@@ -12,6 +12,16 @@
  *
  * A queue is used by one thread at a time; different queues by different ones,
  * each with its own vCPU.
+ *
+ * With .grants it does what Linux does over grant-dma-ops.  The device sees no
+ * address of the guest's: rings are granted from when a queue is set up until
+ * it is reset, as pages in a row that are none in the guest; indirect tables
+ * and buffers just before they are made available, one by one, what the device
+ * only reads as read-only; and all of a request is revoked when its used entry
+ * is seen.  A grant that is still in use then makes Linux give up the device
+ * for ever: that is a fault, and counted in t->xen.hyp->grants_in_use.  None
+ * of this is seen by the caller, who has plain addresses; one with TOY_GRANT
+ * in it is the caller's own business and goes to the device as it is.
  */
 #ifndef TOYBLK_H
 #define TOYBLK_H
@@ -35,6 +45,13 @@ enum toyblk_doorbell {
 	DOORBELL_WINDOW,	/* through the PCI_CFG capability */
 };
 
+/* What of a request is given by plain address for all that. */
+enum toyblk_mix {
+	MIX_NONE,
+	MIX_REQUESTS,		/* all of every second one */
+	MIX_SEGMENTS,		/* every second part, the others next time */
+};
+
 struct toyblk_conf {
 	uint64_t		features;	/* wanted; 0: all offered */
 	uint64_t		without;	/* features not to take */
@@ -43,6 +60,8 @@ struct toyblk_conf {
 	enum toyblk_irq		irq;
 	enum toyblk_doorbell	doorbell;
 	bool			indirect;	/* for every request */
+	bool			grants;
+	enum toyblk_mix		mix;		/* with grants */
 };
 
 struct toyblk_cap {
@@ -51,16 +70,32 @@ struct toyblk_cap {
 	uint32_t	off, len;
 };
 
+/* What a request in flight has granted. */
+struct toyblk_granted {
+	unsigned int		n;
+	struct {
+		uint64_t	addr;
+		uint32_t	len;
+	}			part[];
+};
+
 struct toyblk_vq {
 	struct toyblk		*b;
 	unsigned int		index, vcpu;
 	unsigned int		size;
-	uint64_t		desc_gpa, avail_gpa, used_gpa;
+	uint64_t		desc_gpa, avail_gpa, used_gpa;	/* plain */
+	uint64_t		desc_addr, avail_addr, used_addr; /* as told */
 	struct vring_desc	*desc;
 	struct vring_avail	*avail;
 	struct vring_used	*used;
 	uint64_t		slots_gpa;	/* headers, statuses */
 	uint64_t		tables_gpa;	/* indirect, if wanted */
+	uint64_t		pages_gpa;	/* of granted rings */
+	void			*ring;		/* they, in a row, or NULL */
+	unsigned int		ring_pages;
+	uint64_t		ring_addr;	/* 0: not granted */
+	struct toyblk_granted	**granted;	/* by head, or NULL */
+	uint64_t		added;		/* requests */
 	uint16_t		*free;		/* descriptors, a stack */
 	unsigned int		nr_free;
 	uint16_t		*chain_len;	/* by head */
@@ -119,11 +154,16 @@ void toyblk_vector(struct toyblk *b, unsigned int i, uint64_t addr,
 
 /* ---- life ---- */
 
-/* Everything up to DRIVER_OK.  Return: 0, or -EPROTO if the device refuses. */
+/* Everything up to DRIVER_OK.  Return: 0, or -EPROTO if the device refuses, or
+ * does not offer VIRTIO_F_ACCESS_PLATFORM to one who wants to grant. */
 int toyblk_start(struct toyblk *b, const struct toyblk_conf *conf);
 /* Its parts. */
 int toyblk_negotiate(struct toyblk *b, uint64_t want);
 int toyblk_setup_vq(struct toyblk *b, unsigned int i, unsigned int size);
+/* Its rings alone, q->size long; and what it has granted back, after a reset
+ * that these did not make. */
+void toyblk_make_vq(struct toyblk_vq *q);
+void toyblk_revoke_vq(struct toyblk_vq *q);
 void toyblk_driver_ok(struct toyblk *b);
 /* Write 0 and wait until it reads 0. Return: 0 or -ETIMEDOUT. */
 int toyblk_reset(struct toyblk *b);

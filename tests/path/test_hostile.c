@@ -415,7 +415,7 @@ static void test_wrong_order(void **state)
 	common_write(b, Q_ENABLE, 2, 1);
 	common_write(b, Q_ENABLE, 2, 0);
 	assert_int_equal(common_read(b, Q_SIZE, 2), q->size);
-	assert_int_equal(common_read(b, Q_DESCLO, 4), (uint32_t)q->desc_gpa);
+	assert_int_equal(common_read(b, Q_DESCLO, 4), (uint32_t)q->desc_addr);
 	path_exercise(b, 0, 8192, 4096, 1);
 	/* queues and vectors that do not exist */
 	common_write(b, Q_SELECT, 2, 2);
