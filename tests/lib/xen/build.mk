@@ -22,13 +22,13 @@ $(STANDIN)/libxen-standin.so: $(STANDIN_O) tests/lib/xen/libxen.map
 # The toy guest and its driver, for everything that drives a daemon.
 TOY_O    := $B/tests/lib/toy.o $B/tests/lib/toyblk.o $B/tests/lib/xen/hyp.o
 
-# Path tests: the whole daemon against the stand-in.  test_standin is also the
-# server it tests, so it needs the real libraries to link with.
+# Path tests: the whole daemon against the stand-in.  Two are also the server
+# that they test, so they need the real libraries to link with.
 PATHS    := $(patsubst tests/path/%.c,$B/tests/path/%,$(wildcard tests/path/test_*.c))
 PATH_ENV := XEN_VIRTIOD=$(abspath $(BIN)) XEN_VIRTIOCTL=$(abspath $(CTL_BIN)) XEN_STANDIN=$(STANDIN)
 PATH_L   := -lcmocka -lpthread
 
-$B/tests/path/test_standin: PATH_L += $(shell $(PKGCONF) --libs xendevicemodel \
+$B/tests/path/test_standin $B/tests/path/test_granting: PATH_L += $(shell $(PKGCONF) --libs xendevicemodel \
             xenforeignmemory xenevtchn xengnttab xenstore xencontrol xentoolcore)
 
 PATH_O   := $B/tests/path/path.o $B/tests/path/slowdisk.o
