@@ -33,7 +33,7 @@ endif
 endif
 endif
 
-PKGS     := libevent_core xendevicemodel xenforeignmemory xenevtchn xenstore xencontrol xentoolcore liburing libseccomp libconfuse json-c
+PKGS     := libevent_core xendevicemodel xenforeignmemory xenevtchn xengnttab xenstore xencontrol xentoolcore liburing libseccomp libconfuse json-c
 PKG_C    := $(shell $(PKGCONF) --cflags $(PKGS))
 PKG_L    := $(shell $(PKGCONF) --libs $(PKGS))
 

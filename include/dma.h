@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * dma.h: how a request's payload is reached.  One place decides: in place
- * (the backend reads and writes guest pages), or bounced (through aligned
- * pages of ours, because foreign mappings cannot be pinned for direct I/O).
+ * (the backend reads and writes guest pages), which granted ones are mapped
+ * for; or bounced (through aligned pages of ours), because it is granted and
+ * small, or because direct I/O needs pages that can be pinned.
  *
  *   dma_map(op, cursor) -> backend uses op->iov -> dma_unmap(op)
  *
@@ -17,11 +18,11 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "guest_mem.h"
+
 #define DMA_MAX_BYTES	(1024u * 1024)	/* the most that one op covers */
 #define DMA_MAX_IOV	260		/* DMA_MAX_BYTES of pages, and a few */
 
-struct guest_mem;
-struct guest_hold;
 struct dma_space;
 
 enum dma_dir {
@@ -62,6 +63,7 @@ struct dma_op {
 	enum dma_dir		dir;
 	bool			bounced;
 	struct guest_hold	*hold;
+	struct guest_map	grants;		/* mapped, or not */
 	struct dma_cursor	start;
 	uint16_t		npages;
 	uint16_t		page[DMA_MAX_BYTES / 4096];

@@ -19,8 +19,15 @@
  *			has seen stays mapped until the hold is released, also
  *			when the cache is dropped meanwhile.
  *
- * All addresses are guest physical addresses in bytes.  Bit 63 marks a grant
- * (Linux grant-dma-ops), which is refused so far.  Loop thread only.
+ * Addresses are in bytes.  Bit 63 decides what they are: a grant reference
+ * and an offset (grants.h), which the guest may take back at any time while it
+ * is not mapped; or a guest physical address, of any page there is.  Which of
+ * them are served is the device's to say (grants= in xen-virtiod(8)).
+ *
+ * Grants are never held: guest_mem_iov() does not know them.  They are copied,
+ * or mapped for as long as one request or one queue needs them.
+ *
+ * Loop thread only.
  */
 #ifndef XVD_GUEST_MEM_H
 #define XVD_GUEST_MEM_H
@@ -43,6 +50,41 @@
 
 #define GUEST_PAGE_SIZE		4096u
 #define GUEST_ADDR_GRANT	(1ull << 63)
+#define GUEST_MAX_REFS		320u	/* pages of one guest_mem_map_refs() */
+
+/* What an administrator wants: grants=. */
+enum grants_policy {
+	GRANTS_AUTO,		/* whatever the guest uses */
+	GRANTS_REQUIRE,		/* nothing else is touched, nor could it be */
+	GRANTS_OFF,		/* all is mapped as it is */
+};
+
+/* What can be served.  Bits. */
+enum guest_mem_kinds {
+	GUEST_PLAIN	= 1,
+	GUEST_GRANTS	= 2,
+};
+
+static inline bool guest_is_grant(uint64_t addr)
+{
+	return addr & GUEST_ADDR_GRANT;
+}
+
+/*
+ * The references of @len granted bytes at @addr, @len not being 0: *ret_count
+ * of them from *ret_first on.  Return: whether there are such references.
+ */
+static inline bool guest_grant_refs(uint64_t addr, size_t len,
+				    uint32_t *ret_first, size_t *ret_count)
+{
+	uint64_t off = addr & ~GUEST_ADDR_GRANT;
+	uint64_t first = off / GUEST_PAGE_SIZE;
+	uint64_t last = (off + len - 1) / GUEST_PAGE_SIZE;
+
+	*ret_first = (uint32_t)first;
+	*ret_count = (size_t)(last - first + 1);
+	return last <= UINT32_MAX;
+}
 
 struct guest_mem;
 struct guest_hold;
@@ -51,22 +93,49 @@ struct guest_map {
 	void __guest	*base;		/* NULL: not mapped */
 	void		*pages;		/* page-aligned start */
 	size_t		npages;
+	bool		granted;
 };
 
+/* What can be served at all: that and no more is mapped or copied. */
+unsigned int guest_mem_serves(const struct guest_mem *gm);
+
 /*
- * Maps @len bytes at @addr contiguously.  Return: 0 and *ret, to be given
- * back with guest_mem_unmap(); -EFAULT if any page is not ordinary memory of
- * the guest; -EINVAL for a length of 0 or an address that wraps.
+ * Maps @len bytes at @addr contiguously, to be read, or also @writable.
+ * Return: 0 and *ret, to be given back with guest_mem_unmap(); -EFAULT if any
+ * page is not ordinary memory of the guest, or not granted (so); -EINVAL for a
+ * length of 0 or an address that wraps; -EAGAIN if no more can be mapped now.
  */
 int guest_mem_map(struct guest_mem *gm, uint64_t addr, size_t len,
-		  struct guest_map *ret);
+		  bool writable, struct guest_map *ret);
+
+/*
+ * The same for @n granted pages, at most GUEST_MAX_REFS, one behind the
+ * other; @refs is borrowed.
+ */
+int guest_mem_map_refs(struct guest_mem *gm, uint32_t *refs, unsigned int n,
+		       bool writable, struct guest_map *ret);
 void guest_mem_unmap(struct guest_mem *gm, struct guest_map *map);
 
 /* Moves on whenever maps and chunks made so far may have gone stale. */
 unsigned int guest_mem_epoch(const struct guest_mem *gm);
 
 /*
- * Copies, for what is parsed: headers, status bytes, indirect tables.
+ * Copies, all of them with as few calls to Xen as can be.  Return: 0, or the
+ * first error there is in @list.
+ */
+struct guest_copy {
+	uint64_t	addr;
+	void		*buf;		/* our side */
+	uint32_t	len;
+	int		err;		/* out: 0; or -EFAULT, then part of
+					 * it may have been copied */
+};
+
+int guest_mem_copy(struct guest_mem *gm, struct guest_copy *list,
+		   unsigned int count, bool to_guest);
+
+/*
+ * One of them, for what is parsed: headers, status bytes, indirect tables.
  * Return: 0 or -EFAULT; then part of the range may have been copied.
  */
 int guest_mem_read(struct guest_mem *gm, void *dst, uint64_t addr, size_t len);

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define STATE_MAGIC		0x58564430u	/* "XVD0" */
-#define STATE_VERSION		3u
+#define STATE_VERSION		4u
 
 #define STATE_MAX_QUEUES	17	/* 8 pairs and a control queue */
 #define STATE_MAX_VECTORS	(STATE_MAX_QUEUES + 1)
@@ -97,6 +97,10 @@ struct net_stats {
 struct fn_stats {
 	uint64_t	kicks;			/* doorbells rung */
 	uint64_t	interrupts;		/* raised, masked or not */
+	uint64_t	granted;		/* chains taken of which a part or
+						 * all was granted memory ... */
+	uint64_t	grants_mapped;		/* ... and those whose payload was
+						 * mapped, not copied */
 	union {
 		struct blk_stats	blk;
 		struct net_stats	net;

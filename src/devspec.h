@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include "blk_backend.h"
 #include "blk_limits.h"
+#include "guest_mem.h"
 #include "net_backend.h"
 
 #define DEVSPEC_FIRST_SLOT	0x18	/* slots handed out when bdf is */
@@ -74,6 +75,7 @@ struct devspec {
 	enum devspec_kind	kind;
 	bool			bdf_given;
 	uint8_t			devfn;	/* slot << 3 | function, bus 0 */
+	enum grants_policy	grants;	/* all of a guest's have the same */
 	union {
 		struct devspec_blk	blk;
 		struct devspec_net	net;

@@ -69,6 +69,7 @@ struct guest {
 	char			name[NAME_LEN];
 	struct state		*state;
 	struct supervisor	*worker;
+	enum grants_policy	grants;		/* the worker's */
 	bool			worker_ready;
 	bool			worker_leaving;
 	bool			dead;
@@ -302,6 +303,7 @@ static void guest_start_worker(struct guest *g)
 		.pvh		= g->opts.pvh,
 		.sandbox	= g->opts.sandbox,
 		.uid		= g->opts.uid_base + g->opts.domid,
+		.grants		= g->grants,
 		.state		= g->state,
 		.news		= guest_on_news,
 		.arg		= g,
@@ -554,6 +556,28 @@ static int guest_claim(struct guest *g, struct guest_dev *dev, char *why,
 	return r;
 }
 
+/*
+ * What a worker may reach it gives up once, for all that it serves.  So it is
+ * the same for all of them, and the first one decides.
+ */
+static int guest_agree(struct guest *g, const struct devspec *spec, char *why,
+		       size_t why_len)
+{
+	static const char *const names[] = {
+		[GRANTS_AUTO]		= "auto",
+		[GRANTS_REQUIRE]	= "require",
+		[GRANTS_OFF]		= "off",
+	};
+
+	if (!g->devs && !g->worker)
+		g->grants = spec->grants;
+	if (g->grants == spec->grants)
+		return 0;
+	snprintf(why, why_len, "grants='%s': the guest's other devices have grants=%s, and all of a guest's devices have the same",
+		 names[spec->grants], names[g->grants]);
+	return -EINVAL;
+}
+
 /* A number, an address, and nobody else who has it. */
 static int guest_admit(struct guest *g, struct guest_dev *dev, char *why,
 		       size_t why_len)
@@ -574,7 +598,9 @@ static int guest_admit(struct guest *g, struct guest_dev *dev, char *why,
 			 g->name, g->opts.domid, state_count(g->state));
 		return -ENOSPC;
 	}
-	r = guest_place(g, &dev->spec, why, why_len);
+	r = guest_agree(g, &dev->spec, why, why_len);
+	if (!r)
+		r = guest_place(g, &dev->spec, why, why_len);
 	if (!r)
 		r = guest_claim(g, dev, why, why_len);
 	return r;

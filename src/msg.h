@@ -31,7 +31,7 @@
 #include "devdesc.h"
 
 #define MSG_MAGIC	0x4d445658u	/* "XVDM" */
-#define MSG_VERSION	2u
+#define MSG_VERSION	3u
 #define MSG_MAX_FDS	DEVDESC_MAX_FDS
 #define MSG_TEXT_LEN	1024
 
@@ -70,6 +70,7 @@ struct msg_start {
 	uint32_t	sandbox;	/* or all rights are kept */
 	uint32_t	uid;		/* in the sandbox */
 	uint32_t	limit_files;	/* see sandbox.h */
+	uint32_t	grants;		/* enum grants_policy */
 };
 
 /* DETACH, LINK, RESIZE, ADDED, RUNNING, DETACHED: of which device. */

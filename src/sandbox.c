@@ -19,7 +19,9 @@
  * kernel's log says which one it was.  The table is for what a worker does
  * from READY on: devices that come and go, requests, interrupts, mapping,
  * draining, a clean end, and abort().  io_uring has no system calls for what it does; what it may do is
- * restricted where the ring is made (uring.c).  glibc and libxen decide which
+ * restricted where the ring is made (uring.c).  A descriptor of privcmd is as
+ * good as another, and one is needed for DM_OP; so it is here that the right
+ * to map memory that was not granted ends.  glibc and libxen decide which
  * call is made for what, so the table follows what has been seen with strace
  * and read in their sources:
  *
@@ -53,9 +55,10 @@
 
 /* ---- system calls ---- */
 
-/* <xen/sys/privcmd.h>, <xen/sys/evtchn.h>, as numbers: see check-layers. */
+/* <xen/sys/{privcmd,evtchn,gntdev}.h>, as numbers: see check-layers. */
 #define PRIVCMD(nr, bytes)	_IOC(_IOC_NONE, 'P', nr, bytes)
 #define EVTCHN(nr, bytes)	_IOC(_IOC_NONE, 'E', nr, bytes)
+#define GNTDEV(nr, bytes)	_IOC(_IOC_NONE, 'G', nr, bytes)
 
 /* From Linux 6.3 and liburing 2.4 on, bit 31 says that the ring is registered. */
 #define URING	0x7fffffffu
@@ -93,39 +96,52 @@ static const int allowed[] = {
 #endif
 };
 
+/* Who needs it; 0: everybody. */
+enum {
+	PLAIN = 1,
+	GRANTS = 2,
+};
+
 /* Those of which one argument, cut to 32 bits and masked, must be this. */
 static const struct {
+	unsigned int	who;
 	int		nr;
 	unsigned int	arg;
 	uint32_t	mask;
 	uint32_t	value;
 } allowed_with[] = {
-	/* Xen: DM_OP, MMAPBATCH, MMAPBATCH_V2; event channel NOTIFY */
-	{ SCMP_SYS(ioctl), 1, ~0u, PRIVCMD(5, 16) },
-	{ SCMP_SYS(ioctl), 1, ~0u, PRIVCMD(3, 24) },
-	{ SCMP_SYS(ioctl), 1, ~0u, PRIVCMD(4, 32) },
-	{ SCMP_SYS(ioctl), 1, ~0u, EVTCHN(4, 4) },
+	/* Xen: DM_OP; event channel NOTIFY */
+	{ 0, SCMP_SYS(ioctl), 1, ~0u, PRIVCMD(5, 16) },
+	{ 0, SCMP_SYS(ioctl), 1, ~0u, EVTCHN(4, 4) },
+	/* MMAPBATCH, MMAPBATCH_V2 */
+	{ PLAIN, SCMP_SYS(ioctl), 1, ~0u, PRIVCMD(3, 24) },
+	{ PLAIN, SCMP_SYS(ioctl), 1, ~0u, PRIVCMD(4, 32) },
+	/* MAP_GRANT_REF, UNMAP_GRANT_REF, GET_OFFSET_FOR_VADDR, GRANT_COPY */
+	{ GRANTS, SCMP_SYS(ioctl), 1, ~0u, GNTDEV(0, 24) },
+	{ GRANTS, SCMP_SYS(ioctl), 1, ~0u, GNTDEV(1, 16) },
+	{ GRANTS, SCMP_SYS(ioctl), 1, ~0u, GNTDEV(2, 24) },
+	{ GRANTS, SCMP_SYS(ioctl), 1, ~0u, GNTDEV(8, 16) },
 	/* taps; discards on block devices */
-	{ SCMP_SYS(ioctl), 1, ~0u, TUNGETIFF },
-	{ SCMP_SYS(ioctl), 1, ~0u, TUNSETOFFLOAD },
-	{ SCMP_SYS(ioctl), 1, ~0u, BLKDISCARD },
+	{ 0, SCMP_SYS(ioctl), 1, ~0u, TUNGETIFF },
+	{ 0, SCMP_SYS(ioctl), 1, ~0u, TUNSETOFFLOAD },
+	{ 0, SCMP_SYS(ioctl), 1, ~0u, BLKDISCARD },
 	/* a ring of the reserve gets a file, and loses it */
-	{ SCMP_SYS(io_uring_register), 1, URING, IORING_REGISTER_FILES },
-	{ SCMP_SYS(io_uring_register), 1, URING, IORING_UNREGISTER_FILES },
-	{ SCMP_SYS(io_uring_register), 1, URING, IORING_UNREGISTER_RING_FDS },
+	{ 0, SCMP_SYS(io_uring_register), 1, URING, IORING_REGISTER_FILES },
+	{ 0, SCMP_SYS(io_uring_register), 1, URING, IORING_UNREGISTER_FILES },
+	{ 0, SCMP_SYS(io_uring_register), 1, URING, IORING_UNREGISTER_RING_FDS },
 	/* a thread, no process: as restricted as we are */
-	{ SCMP_SYS(clone), 0, CLONE_THREAD, CLONE_THREAD },
+	{ 0, SCMP_SYS(clone), 0, CLONE_THREAD, CLONE_THREAD },
 	/* nothing that is written becomes a program */
-	{ SCMP_SYS(mmap), 2, PROT_EXEC, 0 },
-	{ SCMP_SYS(mprotect), 2, PROT_EXEC, 0 },
+	{ 0, SCMP_SYS(mmap), 2, PROT_EXEC, 0 },
+	{ 0, SCMP_SYS(mprotect), 2, PROT_EXEC, 0 },
 	/* a descriptor, and no path */
-	{ SCMP_SYS(newfstatat), 3, ~0u, AT_EMPTY_PATH },
+	{ 0, SCMP_SYS(newfstatat), 3, ~0u, AT_EMPTY_PATH },
 	/* libevent */
-	{ SCMP_SYS(fcntl), 1, ~0u, F_GETFL },
-	{ SCMP_SYS(fcntl), 1, ~0u, F_GETFD },
+	{ 0, SCMP_SYS(fcntl), 1, ~0u, F_GETFL },
+	{ 0, SCMP_SYS(fcntl), 1, ~0u, F_GETFD },
 };
 
-static int filter_fill(scmp_filter_ctx ctx)
+static int filter_fill(scmp_filter_ctx ctx, unsigned int who)
 {
 	struct scmp_arg_cmp cmp;
 	size_t i, j;
@@ -137,7 +153,7 @@ static int filter_fill(scmp_filter_ctx ctx)
 		for (j = 0; j < ARRAY_SIZE(allowed); j++)
 			if (allowed[j] == allowed_with[i].nr)
 				break;		/* a sanitizer's anyway */
-		if (j < ARRAY_SIZE(allowed))
+		if (j < ARRAY_SIZE(allowed) || (allowed_with[i].who & ~who))
 			continue;
 		cmp = SCMP_CMP64(allowed_with[i].arg, SCMP_CMP_MASKED_EQ,
 				 allowed_with[i].mask, allowed_with[i].value);
@@ -156,7 +172,7 @@ static int filter_fill(scmp_filter_ctx ctx)
 	return r;
 }
 
-static int filter_load(void)
+static int filter_load(unsigned int who)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r;
@@ -170,7 +186,7 @@ static int filter_load(void)
 	/* A tree, not a list; where libseccomp has none it is slower. */
 	(void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (!r)
-		r = filter_fill(ctx);
+		r = filter_fill(ctx, who);
 	if (!r)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);
@@ -331,18 +347,21 @@ static int enter_as_root(uint32_t uid, bool limit_files, char *why,
 	return 0;
 }
 
-int sandbox_enter(uint32_t uid, bool limit_files, bool *ret_whole, char *why,
+int sandbox_enter(const struct sandbox_opts *opts, bool *ret_whole, char *why,
 		  size_t why_len)
 {
+	unsigned int who = (opts->plain ? PLAIN : 0) |
+			   (opts->grants ? GRANTS : 0);
 	bool root = geteuid() == 0;
 	int r;
 
 	if (root) {
-		r = enter_as_root(uid, limit_files, why, why_len);
+		r = enter_as_root(opts->uid, opts->limit_files, why,
+				  why_len);
 		if (r < 0)
 			return r;
 	} else {
-		r = limits(limit_files);
+		r = limits(opts->limit_files);
 		if (r < 0)
 			return refuse(r, "limits", why, why_len);
 	}
@@ -351,7 +370,7 @@ int sandbox_enter(uint32_t uid, bool limit_files, bool *ret_whole, char *why,
 		return refuse(r, "no capabilities", why, why_len);
 	/* Changing the uid has done it, or has not been done. */
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	r = filter_load();
+	r = filter_load(who);
 	if (r < 0)
 		return refuse(r, "a system call filter", why, why_len);
 	*ret_whole = root;

@@ -31,13 +31,19 @@ int sandbox_prepare(char *why, size_t why_len);
  */
 bool sandbox_can_limit_files(void);
 
+struct sandbox_opts {
+	uint32_t	uid;		/* user and group to become */
+	bool		limit_files;	/* nothing can be written to any file,
+					 * until somebody raises RLIMIT_FSIZE */
+	bool		plain;		/* may map what is not granted */
+	bool		grants;		/* may map and copy what is */
+};
+
 /*
- * @uid: user and group to become.  @limit_files: nothing can be written to any
- * file, until somebody raises RLIMIT_FSIZE.  Return: 0 and in @ret_whole
- * whether it is all of the above; or a negative errno and in @why a line for
- * the operator.
+ * Return: 0 and in @ret_whole whether it is all of the above; or a negative
+ * errno and in @why a line for the operator.
  */
-int sandbox_enter(uint32_t uid, bool limit_files, bool *ret_whole, char *why,
+int sandbox_enter(const struct sandbox_opts *opts, bool *ret_whole, char *why,
 		  size_t why_len);
 
 #endif

@@ -111,6 +111,24 @@ bool spec_switch(const char *text, const char *on, const char *off,
 
 /* ---- parsers for keys that several kinds have ---- */
 
+const char *spec_parse_grants(struct devspec *spec, const char *value)
+{
+	static const char *const names[] = {
+		[GRANTS_AUTO]		= "auto",
+		[GRANTS_REQUIRE]	= "require",
+		[GRANTS_OFF]		= "off",
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(value, names[i]) != 0)
+			continue;
+		spec->grants = (enum grants_policy)i;
+		return NULL;
+	}
+	return "use auto, require or off";
+}
+
 const char *spec_parse_bdf(struct devspec *spec, const char *value)
 {
 	unsigned int part[4] = { 0 };	/* segment, bus, slot, function */

@@ -181,6 +181,7 @@ static const char *parse_burst_length(struct devspec *spec, const char *value)
 static const struct spec_key blk_keys[] = {
 	{ "path",	.parse = parse_path },
 	{ "bdf",	.parse = spec_parse_bdf },
+	{ "grants",	.parse = spec_parse_grants },
 	{ "serial",	.parse = parse_serial },
 	{ "readonly",	.parse = parse_readonly },
 	{ "cache",	.parse = parse_cache },

@@ -245,6 +245,7 @@ static const struct spec_key net_keys[] = {
 	{ "bridge",	.parse = parse_bridge },
 	{ "tap",	.parse = parse_tap },
 	{ "bdf",	.parse = spec_parse_bdf },
+	{ "grants",	.parse = spec_parse_grants },
 	{ "mac",	.parse = parse_mac },
 	{ "mtu",	.parse = parse_mtu },
 	{ "queues",	.parse = parse_queues },

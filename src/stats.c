@@ -31,6 +31,8 @@ static const struct stat_row blk_rows[] = {
 	BLK(throttled),
 	ROW(kicks),
 	ROW(interrupts),
+	ROW(granted),
+	ROW(grants_mapped),
 };
 
 static const struct stat_row net_rows[] = {
@@ -43,10 +45,12 @@ static const struct stat_row net_rows[] = {
 	NET(tx_dropped),
 	ROW(kicks),
 	ROW(interrupts),
+	ROW(granted),
+	ROW(grants_mapped),
 };
 
-_Static_assert(ARRAY_SIZE(blk_rows) == 2 + sizeof(struct blk_stats) / 8 &&
-	       ARRAY_SIZE(net_rows) == 2 + sizeof(struct net_stats) / 8,
+_Static_assert(ARRAY_SIZE(blk_rows) == 4 + sizeof(struct blk_stats) / 8 &&
+	       ARRAY_SIZE(net_rows) == 4 + sizeof(struct net_stats) / 8,
 	       "every field has a row");
 _Static_assert(ARRAY_SIZE(blk_rows) <= STATS_MAX &&
 	       ARRAY_SIZE(net_rows) <= STATS_MAX, "room for all");

@@ -401,6 +401,7 @@ static int supervisor_start(struct supervisor *s)
 		.sandbox	= s->opts.sandbox,
 		.uid		= s->opts.uid,
 		.limit_files	= s->limits_files,
+		.grants		= s->opts.grants,
 	};
 	int fd = state_fd(s->opts.state);
 	int r;

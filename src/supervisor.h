@@ -54,6 +54,7 @@ struct supervisor_opts {
 	bool		pvh;		/* no INTx, nobody at port 0xcf8 */
 	bool		sandbox;	/* see sandbox.h */
 	uint32_t	uid;		/* in it */
+	enum grants_policy grants;	/* for all that it serves */
 	struct state	*state;		/* borrowed; a function per device */
 
 	/* On the loop, never from within a call of the functions below. */

@@ -165,6 +165,12 @@ static int worker_detach(struct worker *w, unsigned int index)
 /* Nothing is opened from here on, and nothing of the guest's was seen yet. */
 static int worker_lock_in(struct worker *w)
 {
+	const struct sandbox_opts opts = {
+		.uid		= w->start.uid,
+		.limit_files	= w->start.limit_files,
+		.plain		= w->start.grants != GRANTS_REQUIRE,
+		.grants		= w->start.grants != GRANTS_OFF,
+	};
 	bool whole = false;
 	int r;
 
@@ -175,8 +181,7 @@ static int worker_lock_in(struct worker *w)
 	}
 	r = devices_reserve(w->nplaces, w->why, sizeof(w->why));
 	if (!r)
-		r = sandbox_enter(w->start.uid, w->start.limit_files,
-				  &whole, w->why, sizeof(w->why));
+		r = sandbox_enter(&opts, &whole, w->why, sizeof(w->why));
 	if (r == 0 && !whole)
 		log_warn("d%u: not started by root: what serves the guest has this user's files",
 			 w->start.domid);
@@ -203,7 +208,8 @@ static int worker_start(struct worker *w, struct msg *msg)
 	if (w->start.sandbox)
 		r = sandbox_prepare(w->why, sizeof(w->why));
 	if (!r)
-		r = domain_open(w->loop, w->start.domid, w->start.pvh, &w->dom,
+		r = domain_open(w->loop, w->start.domid, w->start.pvh,
+				(enum grants_policy)w->start.grants, &w->dom,
 				w->why, sizeof(w->why));
 	if (!r)
 		r = worker_lock_in(w);

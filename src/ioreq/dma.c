@@ -3,9 +3,21 @@
  * dma.c: how a request's payload is reached.  The one place that decides.
  *
  * In place, a piece is a list of pointers into the foreign mappings, kept
- * valid by a share in their cache.  Bounced, it is pages of a pool of ours:
- * a stack of free pages, so that what was used last, and is warm, is used
- * next.  Pages that happen to be neighbours become one entry.
+ * valid by a share in their cache, or into granted pages, mapped for it alone.
+ * Bounced, it is pages of a pool of ours: a stack of free pages, so that what
+ * was used last, and is warm, is used next.  Pages that happen to be
+ * neighbours become one entry.
+ *
+ *	what the guest gives	device bounces	it does not
+ *	plain addresses		bounced		in place
+ *	grants, few bytes	bounced		bounced
+ *	grants, many		bounced		in place
+ *	some of both		bounced		bounced
+ *
+ * Granted pages are never given to direct I/O.  They could be pinned, but the
+ * kernel may let go of them a moment after the request is done, and so end
+ * the mapping later than we say it has ended; then the guest, which looks,
+ * gives up the device.
  */
 #include <assert.h>
 #include <errno.h>
@@ -18,6 +30,10 @@
 #include "util.h"
 
 #define POOL_PAGES	1024u		/* 4 MiB per device */
+#define COPY_LIST	64u		/* in one call */
+
+/* Of granted memory, so much is worth to be mapped. */
+#define GRANT_MAP_BYTES	(64u * 1024)
 
 _Static_assert(POOL_PAGES * GUEST_PAGE_SIZE >= DMA_MAX_BYTES,
 	       "the largest operation finds room in an idle pool");
@@ -28,6 +44,7 @@ struct dma_space {
 	struct guest_mem	*gm;
 	bool			bounce;
 	unsigned int		unit;
+	unsigned int		serves;		/* enum guest_mem_kinds */
 	char			*pool;
 	unsigned int		nfree;
 	uint16_t		free[POOL_PAGES];	/* page numbers */
@@ -45,7 +62,8 @@ int dma_open(struct guest_mem *gm, bool bounce, unsigned int unit,
 	ds->gm = gm;
 	ds->bounce = bounce;
 	ds->unit = unit;
-	if (bounce) {
+	ds->serves = guest_mem_serves(gm);
+	if (bounce || (ds->serves & GUEST_GRANTS)) {
 		pool = mmap(NULL, POOL_PAGES * GUEST_PAGE_SIZE,
 			    PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -136,6 +154,7 @@ static int dma_map_in_place(struct dma_space *ds, struct dma_op *op,
 		r = -E2BIG;
 	if (r < 0) {
 		guest_mem_release(ds->gm, op->hold);
+		op->hold = NULL;
 		return r;
 	}
 	dma_trim(op, cur, n);
@@ -173,28 +192,32 @@ static void bounce_get(struct dma_space *ds, struct dma_op *op, size_t bytes)
 static int bounce_copy(struct dma_space *ds, struct dma_op *op,
 		       struct dma_cursor *cur)
 {
+	bool to_guest = op->dir == DMA_TO_GUEST;
+	struct guest_copy list[COPY_LIST];
+	unsigned int count = 0;
 	size_t n, done;
-	uint64_t addr;
 	char *p;
-	int r;
+	int r = 0;
 
-	for (done = 0; done < op->bytes; done += n) {
+	for (done = 0; done < op->bytes && !r; done += n) {
 		p = ds->pool +
 		    (size_t)op->page[done / GUEST_PAGE_SIZE] *
 		    GUEST_PAGE_SIZE + done % GUEST_PAGE_SIZE;
 		n = MIN(op->bytes - done,
 			GUEST_PAGE_SIZE - done % GUEST_PAGE_SIZE);
 		n = MIN(n, (size_t)(cur->seg->len - cur->off));
-		addr = cur->seg->addr + cur->off;
-		if (op->dir == DMA_FROM_GUEST)
-			r = guest_mem_read(ds->gm, p, addr, n);
-		else
-			r = guest_mem_write(ds->gm, addr, p, n);
-		if (r < 0)
-			return r;
+		list[count++] = (struct guest_copy){
+			.addr	= cur->seg->addr + cur->off,
+			.buf	= p,
+			.len	= (uint32_t)n,
+		};
 		dma_cursor_advance(cur, n);
+		if (count == COPY_LIST || done + n == op->bytes) {
+			r = guest_mem_copy(ds->gm, list, count, to_guest);
+			count = 0;
+		}
 	}
-	return 0;
+	return r;
 }
 
 static int dma_map_bounce(struct dma_space *ds, struct dma_op *op,
@@ -224,28 +247,123 @@ static int dma_map_bounce(struct dma_space *ds, struct dma_op *op,
 	return 0;
 }
 
-int dma_map(struct dma_space *ds, struct dma_op *op, struct dma_cursor *cur,
-	    enum dma_dir dir)
+/* Granted, in place. */
+
+/* The references of what is at @at, up to @want bytes; iov says where in them. */
+static int grants_list(struct dma_op *op, struct dma_cursor at, size_t want,
+		       uint32_t *refs, unsigned int *ret_count)
+{
+	unsigned int count = 0;
+	size_t n, i, pages;
+	uint32_t first;
+	uint64_t addr;
+
+	while (op->bytes < want && op->iovcnt < DMA_MAX_IOV) {
+		n = MIN(want - op->bytes, (size_t)(at.seg->len - at.off));
+		addr = at.seg->addr + at.off;
+		if (!guest_grant_refs(addr, n, &first, &pages))
+			return -EFAULT;
+		if (pages > GUEST_MAX_REFS - count)
+			break;
+		op->iov[op->iovcnt++] = (struct iovec){
+			.iov_base = (void *)((size_t)count * GUEST_PAGE_SIZE +
+					     addr % GUEST_PAGE_SIZE),
+			.iov_len = n,
+		};
+		for (i = 0; i < pages; i++)
+			refs[count++] = first + (uint32_t)i;
+		op->bytes += n;
+		dma_cursor_advance(&at, n);
+	}
+	*ret_count = count;
+	return 0;
+}
+
+static int dma_map_grants(struct dma_space *ds, struct dma_op *op,
+			  struct dma_cursor *cur)
+{
+	uint32_t refs[GUEST_MAX_REFS];
+	unsigned int count;
+	size_t n;
+	int i, r;
+
+	r = grants_list(op, *cur, cursor_bytes(cur), refs, &count);
+	if (r < 0)
+		return r;
+	n = ALIGN_DOWN(op->bytes, (size_t)ds->unit);
+	if (!n)
+		return -E2BIG;
+	r = guest_mem_map_refs(ds->gm, refs, count, op->dir == DMA_TO_GUEST,
+			       &op->grants);
+	if (r < 0)
+		return r;
+	dma_trim(op, cur, n);
+	for (i = 0; i < op->iovcnt; i++)
+		op->iov[i].iov_base = (char *)op->grants.pages +
+				      (size_t)op->iov[i].iov_base;
+	return 0;
+}
+
+/* ---- */
+
+/* Of what is ahead: bits of enum guest_mem_kinds. */
+static unsigned int cursor_kinds(const struct dma_cursor *cur)
+{
+	unsigned int i, kinds = 0;
+	size_t sum = 0;
+
+	for (i = 0; i < cur->nseg && sum < DMA_MAX_BYTES; i++) {
+		kinds |= guest_is_grant(cur->seg[i].addr) ? GUEST_GRANTS :
+			 GUEST_PLAIN;
+		sum += cur->seg[i].len - (i ? 0 : cur->off);
+	}
+	return kinds;
+}
+
+static void op_start(struct dma_op *op, const struct dma_cursor *cur,
+		     enum dma_dir dir)
 {
 	op->iovcnt = 0;
 	op->npages = 0;
 	op->bytes = 0;
 	op->dir = dir;
 	op->start = *cur;
-	op->bounced = ds->bounce;
-	if (ds->bounce)
-		return dma_map_bounce(ds, op, cur);
-	return dma_map_in_place(ds, op, cur);
+	op->hold = NULL;
+	op->grants.pages = NULL;
+}
+
+int dma_map(struct dma_space *ds, struct dma_op *op, struct dma_cursor *cur,
+	    enum dma_dir dir)
+{
+	unsigned int kinds = cursor_kinds(cur);
+	int r;
+
+	op_start(op, cur, dir);
+	op->bounced = false;
+	if (kinds & ~ds->serves)
+		return -EFAULT;
+	if (!ds->bounce && kinds == GUEST_PLAIN)
+		return dma_map_in_place(ds, op, cur);
+	if (!ds->bounce && kinds == GUEST_GRANTS &&
+	    cursor_bytes(cur) >= GRANT_MAP_BYTES) {
+		r = dma_map_grants(ds, op, cur);
+		if (r != -EAGAIN)
+			return r;
+		op_start(op, cur, dir);		/* copies need no room */
+	}
+	op->bounced = true;
+	return dma_map_bounce(ds, op, cur);
 }
 
 int dma_unmap(struct dma_space *ds, struct dma_op *op, bool deliver)
 {
 	int r = 0;
 
-	if (!op->bounced) {
+	if (op->hold)
 		guest_mem_release(ds->gm, op->hold);
+	guest_mem_unmap(ds->gm, &op->grants);
+	if (!op->bounced)
 		return 0;
-	}
 	if (deliver && op->dir == DMA_TO_GUEST)
 		r = bounce_copy(ds, op, &op->start);
 	bounce_put(ds, op);

@@ -33,10 +33,11 @@
 
 #include "bus.h"
 #include "domain.h"
-#include "foreign.h"
+#include "grants.h"
 #include "irq_xen.h"
 #include "log.h"
 #include "loop.h"
+#include "mem.h"
 #include "trace.h"
 #include "util.h"
 
@@ -53,6 +54,7 @@ struct domain {
 	xendevicemodel_handle	*dmod;
 	xenforeignmemory_handle	*fmem;
 	xenevtchn_handle	*evtchn;
+	struct grants		*grants;
 	xenforeignmemory_resource_handle *resource;
 	shared_iopage_t		*page;
 	bool			created;
@@ -190,6 +192,41 @@ static int domain_handles(struct domain *dom, char *why, size_t why_len)
 	return 0;
 }
 
+/* Where the guest may do without grants, so may dom0. */
+static int domain_grants(struct domain *dom, enum grants_policy policy,
+			 char *why, size_t why_len)
+{
+	int r;
+
+	if (policy == GRANTS_OFF)
+		return 0;
+	r = grants_open(dom->domid, &dom->grants);
+	if (!r)
+		return 0;
+	if (policy == GRANTS_REQUIRE)
+		return fail(r, why, why_len,
+			    "grants=require: cannot open /dev/xen/gntdev: %s; is xen-gntdev loaded?",
+			    strerror(-r));
+	log_debug(LOG_T_IOREQ, "d%u: no grants: cannot open /dev/xen/gntdev: %s",
+		  dom->domid, strerror(-r));
+	return 0;
+}
+
+/*
+ * The IOREQ page was the last thing to map that is not granted.  The library
+ * unmaps it only with the handle that goes here, so it stays while we do.
+ */
+static void domain_renounce(struct domain *dom)
+{
+	static xenforeignmemory_resource_handle *stays;
+
+	stays = dom->resource;
+	(void)stays;
+	dom->resource = NULL;
+	(void)xenforeignmemory_close(dom->fmem);
+	dom->fmem = NULL;
+}
+
 /* From here on the handles are good for this guest only. */
 static int domain_restrict(struct domain *dom, char *why, size_t why_len)
 {
@@ -287,12 +324,14 @@ static uint64_t domain_measure_kick(struct domain *dom)
 	return MIN(best * KICK_CALLS, KICK_MAX_NS);
 }
 
-static int domain_start(struct domain *dom, bool latch, char *why,
-			size_t why_len)
+static int domain_start(struct domain *dom, bool latch,
+			enum grants_policy policy, char *why, size_t why_len)
 {
 	int r;
 
 	r = domain_handles(dom, why, why_len);
+	if (!r)
+		r = domain_grants(dom, policy, why, why_len);
 	if (!r)
 		r = domain_restrict(dom, why, why_len);
 	if (!r)
@@ -302,9 +341,12 @@ static int domain_start(struct domain *dom, bool latch, char *why,
 	if (r < 0)
 		return r;
 
+	if (policy == GRANTS_REQUIRE)
+		domain_renounce(dom);
 	dom->kick_ns = domain_measure_kick(dom);
 	dom->irq = (struct irq){ .dmod = dom->dmod, .domid = dom->domid };
-	r = guest_mem_open(dom->loop, dom->fmem, dom->domid, &dom->gm);
+	r = guest_mem_open(dom->loop, dom->domid, dom->fmem, dom->grants,
+			   &dom->gm);
 	dom->bus.dmod = dom->dmod;
 	dom->bus.domid = dom->domid;
 	dom->bus.server = dom->server;
@@ -334,7 +376,8 @@ static int domain_start(struct domain *dom, bool latch, char *why,
 }
 
 int domain_open(struct loop *loop, uint32_t domid, bool latch,
-		struct domain **ret, char *why, size_t why_len)
+		enum grants_policy policy, struct domain **ret, char *why,
+		size_t why_len)
 {
 	struct domain *dom = calloc(1, sizeof(*dom));
 	int r;
@@ -343,7 +386,7 @@ int domain_open(struct loop *loop, uint32_t domid, bool latch,
 		return fail(-ENOMEM, why, why_len, "out of memory");
 	dom->loop = loop;
 	dom->domid = (domid_t)domid;
-	r = domain_start(dom, latch, why, why_len);
+	r = domain_start(dom, latch, policy, why, why_len);
 	if (r < 0) {
 		domain_close(dom);
 		return r;
@@ -393,6 +436,7 @@ void domain_close(struct domain *dom)
 	domain_abandon(dom);
 	loop_fd_del(dom->watch);
 	guest_mem_close(dom->gm);
+	grants_close(dom->grants);
 	if (dom->resource)
 		(void)xenforeignmemory_unmap_resource(dom->fmem,
 						      dom->resource);

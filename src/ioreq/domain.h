@@ -5,7 +5,8 @@
  *
  * domain_open() does, in this order and never in another: open the handles,
  * restrict them to the guest, create the IOREQ server, map its page, enable
- * it, bind one event channel per vCPU.  Functions are registered after that,
+ * it, bind one event channel per vCPU, and, if only grants are to be served,
+ * give up the right to map anything else.  Functions are registered after that,
  * by io_region_add(), and guest memory is touched last.
  */
 #ifndef XVD_DOMAIN_H
@@ -15,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "guest_mem.h"
+
 struct domain;
 struct guest_mem;
 struct io_bus;
@@ -23,11 +26,12 @@ struct loop;
 
 /*
  * @latch: answer reads of port 0xcf8 with what was last written there, which
- * on a PVH guest nobody else does.  Return: 0 and *ret; or a negative errno
- * and in @why a line for the operator.
+ * on a PVH guest nobody else does.  @policy: for all of its functions.
+ * Return: 0 and *ret; or a negative errno and in @why a line for the operator.
  */
 int domain_open(struct loop *loop, uint32_t domid, bool latch,
-		struct domain **ret, char *why, size_t why_len);
+		enum grants_policy policy, struct domain **ret, char *why,
+		size_t why_len);
 
 /* Everything registered disappears from the guest.  NULL is fine. */
 void domain_close(struct domain *dom);

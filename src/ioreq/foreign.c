@@ -10,9 +10,9 @@
  * until the cache goes.  It is not mended page by page: that would cost a
  * mapping of the kernel's for each, and a process may have only 65530.
  *
- *	gm->cur ----> cache { users, chunks, hash }	new requests come here
- *	gm->retired -> cache -> cache ...		in use by older ones
- *	gm->trash --> cache ...				to be unmapped soon
+ *	f->cur ----> cache { users, chunks, hash }	new requests come here
+ *	f->retired -> cache -> cache ...		in use by older ones
+ *	f->trash --> cache ...				to be unmapped soon
  *
  * There is no bookkeeping per chunk.  A request holds the whole cache that it
  * uses; a cache is only ever dropped as a whole, and then as follows: when
@@ -60,18 +60,18 @@ struct guest_hold {
 	struct chunk		chunk[CACHE_CHUNKS];
 };
 
-struct guest_mem {
+struct foreign {
 	struct loop		*loop;
 	xenforeignmemory_handle	*fmem;
 	uint32_t		domid;
-	unsigned int		epoch;
 	unsigned int		total;		/* chunks of all caches */
 	struct guest_hold	*cur;
 	struct guest_hold	*spare;
 	struct guest_hold	*retired;
 	struct guest_hold	*trash;
 	struct loop_work	trash_work;
-	struct guest_waiter	*waiters;
+	void			(*room)(void *arg);
+	void			*room_arg;
 	struct log_limit	limit;
 };
 
@@ -88,7 +88,7 @@ static void chunk_mark(struct chunk *c, unsigned int page)
 	c->good++;
 }
 
-static int chunk_map(struct guest_mem *gm, struct chunk *c, uint64_t index)
+static int chunk_map(struct foreign *f, struct chunk *c, uint64_t index)
 {
 	xen_pfn_t pfn[CHUNK_PAGES];
 	int err[CHUNK_PAGES];
@@ -97,7 +97,7 @@ static int chunk_map(struct guest_mem *gm, struct chunk *c, uint64_t index)
 	for (i = 0; i < CHUNK_PAGES; i++)
 		pfn[i] = (index << (CHUNK_SHIFT - XC_PAGE_SHIFT)) + i;
 	*c = (struct chunk){ .index = index };
-	c->va = xenforeignmemory_map2(gm->fmem, gm->domid, NULL,
+	c->va = xenforeignmemory_map2(f->fmem, f->domid, NULL,
 				      PROT_READ | PROT_WRITE, 0, CHUNK_PAGES,
 				      pfn, err);
 	if (!c->va)
@@ -111,83 +111,83 @@ static int chunk_map(struct guest_mem *gm, struct chunk *c, uint64_t index)
 
 /* Caches. */
 
-static struct guest_hold *cache_new(struct guest_mem *gm)
+static struct guest_hold *cache_new(struct foreign *f)
 {
-	struct guest_hold *cache = gm->spare;
+	struct guest_hold *cache = f->spare;
 
 	if (cache)
-		gm->spare = NULL;
+		f->spare = NULL;
 	else
 		cache = calloc(1, sizeof(*cache));
 	return cache;
 }
 
-static void cache_empty(struct guest_mem *gm, struct guest_hold *cache)
+static void cache_empty(struct foreign *f, struct guest_hold *cache)
 {
 	unsigned int i;
 
 	for (i = 0; i < cache->count; i++)
-		(void)xenforeignmemory_unmap(gm->fmem, cache->chunk[i].va,
+		(void)xenforeignmemory_unmap(f->fmem, cache->chunk[i].va,
 					     CHUNK_PAGES);
-	gm->total -= cache->count;
+	f->total -= cache->count;
 	cache->count = 0;
 	cache->retired = false;
 	cache->next = NULL;
 	memset(cache->bucket, 0, sizeof(cache->bucket));
 }
 
-static void trash_empty(struct guest_mem *gm)
+static void trash_empty(struct foreign *f)
 {
 	struct guest_hold *cache;
 
-	loop_defer_cancel(&gm->trash_work);
-	while ((cache = gm->trash)) {
-		gm->trash = cache->next;
-		cache_empty(gm, cache);
-		if (gm->spare)
+	loop_defer_cancel(&f->trash_work);
+	while ((cache = f->trash)) {
+		f->trash = cache->next;
+		cache_empty(f, cache);
+		if (f->spare)
 			free(cache);
 		else
-			gm->spare = cache;
+			f->spare = cache;
 	}
 }
 
 static void trash_fn(struct loop_work *work)
 {
-	trash_empty(container_of(work, struct guest_mem, trash_work));
+	trash_empty(container_of(work, struct foreign, trash_work));
 }
 
-static void cache_trash(struct guest_mem *gm, struct guest_hold *cache)
+static void cache_trash(struct foreign *f, struct guest_hold *cache)
 {
-	cache->next = gm->trash;
-	gm->trash = cache;
-	loop_defer(gm->loop, &gm->trash_work);
+	cache->next = f->trash;
+	f->trash = cache;
+	loop_defer(f->loop, &f->trash_work);
 }
 
 /*
  * Nothing new is looked up in the current cache.  Without memory for another
  * one there is none until the next look.
  */
-static void cache_retire(struct guest_mem *gm)
+static void cache_retire(struct foreign *f)
 {
-	struct guest_hold *cache = gm->cur;
+	struct guest_hold *cache = f->cur;
 
 	if (!cache || !cache->count)
 		return;
-	gm->cur = NULL;
+	f->cur = NULL;
 	cache->retired = true;
 	if (cache->users) {
-		cache->next = gm->retired;
-		gm->retired = cache;
+		cache->next = f->retired;
+		f->retired = cache;
 	} else {
-		cache_trash(gm, cache);
+		cache_trash(f, cache);
 	}
 }
 
-static struct guest_hold *cache_current(struct guest_mem *gm)
+static struct guest_hold *cache_current(struct foreign *f)
 {
-	if (!gm->cur)
-		gm->cur = cache_new(gm);
-	return gm->cur;
+	if (!f->cur)
+		f->cur = cache_new(f);
+	return f->cur;
 }
 
 static struct chunk *cache_find(struct guest_hold *cache, uint64_t index)
@@ -200,28 +200,28 @@ static struct chunk *cache_find(struct guest_hold *cache, uint64_t index)
 }
 
 /* Maps the chunk as it is now; what is there of it is found first. */
-static int cache_add(struct guest_mem *gm, struct guest_hold *cache,
+static int cache_add(struct foreign *f, struct guest_hold *cache,
 		     uint64_t index, struct chunk **ret)
 {
 	uint16_t *bucket = &cache->bucket[index % CACHE_BUCKETS];
 	struct chunk *c = &cache->chunk[cache->count];
 	int r;
 
-	if (gm->total == TOTAL_CHUNKS)
-		trash_empty(gm);
-	if (gm->total == TOTAL_CHUNKS || cache->count == CACHE_CHUNKS)
+	if (f->total == TOTAL_CHUNKS)
+		trash_empty(f);
+	if (f->total == TOTAL_CHUNKS || cache->count == CACHE_CHUNKS)
 		return -E2BIG;
-	r = chunk_map(gm, c, index);
+	r = chunk_map(f, c, index);
 	if (r < 0) {
-		if (log_limit_ok(&gm->limit, "guest memory"))
+		if (log_limit_ok(&f->limit, "guest memory"))
 			log_warn("d%u: cannot map guest memory at %#llx: %s",
-				 gm->domid,
+				 f->domid,
 				 (unsigned long long)index << CHUNK_SHIFT,
 				 strerror(-r));
 		return r;
 	}
 	cache->count++;
-	gm->total++;
+	f->total++;
 	c->next = *bucket;
 	*bucket = (uint16_t)cache->count;
 	*ret = c;
@@ -229,19 +229,19 @@ static int cache_add(struct guest_mem *gm, struct guest_hold *cache,
 }
 
 /* A page was not there; is it now?  Then the chunk is mapped again. */
-static int cache_renew(struct guest_mem *gm, struct guest_hold *cache,
+static int cache_renew(struct foreign *f, struct guest_hold *cache,
 		       unsigned int page, struct chunk **c)
 {
 	uint64_t index = (*c)->index;
 	struct guest_map probe;
 	int r;
 
-	r = guest_mem_map(gm, (index << CHUNK_SHIFT) +
-			  (uint64_t)page * GUEST_PAGE_SIZE, 1, &probe);
+	r = foreign_map(f, (index << CHUNK_SHIFT) +
+			  (uint64_t)page * GUEST_PAGE_SIZE, 1, true, &probe);
 	if (r < 0)
 		return r;
-	guest_mem_unmap(gm, &probe);
-	return cache_add(gm, cache, index, c);
+	foreign_unmap(f, &probe);
+	return cache_add(f, cache, index, c);
 }
 
 /*
@@ -249,7 +249,7 @@ static int cache_renew(struct guest_mem *gm, struct guest_hold *cache,
  * Return: 0; -EFAULT if a page of them is not there; -E2BIG if there is no
  * room for one more chunk; another negative errno if mapping it failed.
  */
-static int cache_at(struct guest_mem *gm, struct guest_hold *cache,
+static int cache_at(struct foreign *f, struct guest_hold *cache,
 		    uint64_t addr, size_t len, char **ret, size_t *ret_len)
 {
 	struct chunk *c = cache_find(cache, addr >> CHUNK_SHIFT);
@@ -259,7 +259,7 @@ static int cache_at(struct guest_mem *gm, struct guest_hold *cache,
 	int r = 0;
 
 	if (!old)
-		r = cache_add(gm, cache, addr >> CHUNK_SHIFT, &c);
+		r = cache_add(f, cache, addr >> CHUNK_SHIFT, &c);
 	if (r < 0)
 		return r;
 	len = (size_t)MIN((uint64_t)len, CHUNK_BYTES - off);
@@ -268,7 +268,7 @@ static int cache_at(struct guest_mem *gm, struct guest_hold *cache,
 	for (; c->good != CHUNK_PAGES && page <= last; page++) {
 		if (chunk_has(c, page))
 			continue;
-		r = old ? cache_renew(gm, cache, page, &c) : -EFAULT;
+		r = old ? cache_renew(f, cache, page, &c) : -EFAULT;
 		if (r < 0)
 			return r;
 		if (!chunk_has(c, page))
@@ -280,19 +280,10 @@ static int cache_at(struct guest_mem *gm, struct guest_hold *cache,
 	return 0;
 }
 
-/* Grants are not served yet, and no address may wrap. */
-static bool addr_ok(uint64_t addr, size_t len)
-{
-	uint64_t end;
+/* Rings. */
 
-	return !__builtin_add_overflow(addr, (uint64_t)len, &end) &&
-	       end <= GUEST_ADDR_GRANT;
-}
-
-/* guest_mem.h: rings. */
-
-int guest_mem_map(struct guest_mem *gm, uint64_t addr, size_t len,
-		  struct guest_map *ret)
+int foreign_map(struct foreign *f, uint64_t addr, size_t len, bool writable,
+		struct guest_map *ret)
 {
 	uint64_t first = addr / GUEST_PAGE_SIZE;
 	size_t i, n, off = addr % GUEST_PAGE_SIZE;
@@ -300,20 +291,19 @@ int guest_mem_map(struct guest_mem *gm, uint64_t addr, size_t len,
 	int err[16] = { 0 };
 	void *va;
 
-	if (!len || !addr_ok(addr, len))
-		return -EINVAL;
 	n = (off + len + GUEST_PAGE_SIZE - 1) / GUEST_PAGE_SIZE;
 	if (n > ARRAY_SIZE(pfn))
 		return -EINVAL;
 	for (i = 0; i < n; i++)
 		pfn[i] = first + i;
-	va = xenforeignmemory_map2(gm->fmem, gm->domid, NULL,
-				   PROT_READ | PROT_WRITE, 0, n, pfn, err);
+	va = xenforeignmemory_map2(f->fmem, f->domid, NULL,
+				   PROT_READ | (writable ? PROT_WRITE : 0), 0,
+				   n, pfn, err);
 	if (!va)
 		return -EFAULT;
 	for (i = 0; i < n; i++) {
 		if (err[i]) {
-			(void)xenforeignmemory_unmap(gm->fmem, va, n);
+			(void)xenforeignmemory_unmap(f->fmem, va, n);
 			return -EFAULT;
 		}
 	}
@@ -326,46 +316,41 @@ int guest_mem_map(struct guest_mem *gm, uint64_t addr, size_t len,
 	return 0;
 }
 
-void guest_mem_unmap(struct guest_mem *gm, struct guest_map *map)
+void foreign_unmap(struct foreign *f, struct guest_map *map)
 {
 	if (map->pages)
-		(void)xenforeignmemory_unmap(gm->fmem, map->pages,
+		(void)xenforeignmemory_unmap(f->fmem, map->pages,
 					     map->npages);
 	*map = (struct guest_map){ 0 };
 }
 
-unsigned int guest_mem_epoch(const struct guest_mem *gm)
-{
-	return gm->epoch;
-}
+/* Copies. */
 
-/* guest_mem.h: copies. */
-
-static int copy_cached(struct guest_mem *gm, uint64_t addr, size_t len,
+static int copy_cached(struct foreign *f, uint64_t addr, size_t len,
 		       char **ret, size_t *ret_len)
 {
-	struct guest_hold *cache = cache_current(gm);
+	struct guest_hold *cache = cache_current(f);
 
 	if (!cache)
 		return -ENOMEM;
-	return cache_at(gm, cache, addr, len, ret, ret_len);
+	return cache_at(f, cache, addr, len, ret, ret_len);
 }
 
 /* @alone: what to unmap after the copy. */
-static int copy_at(struct guest_mem *gm, uint64_t addr, size_t len,
+static int copy_at(struct foreign *f, uint64_t addr, size_t len,
 		   struct guest_map *alone, char **ret, size_t *ret_len)
 {
-	int r = copy_cached(gm, addr, len, ret, ret_len);
+	int r = copy_cached(f, addr, len, ret, ret_len);
 
 	if (r == -E2BIG) {
-		cache_retire(gm);
-		r = copy_cached(gm, addr, len, ret, ret_len);
+		cache_retire(f);
+		r = copy_cached(f, addr, len, ret, ret_len);
 	}
 	if (r == 0 || r == -EFAULT)
 		return r;
 	/* Requests hold all that may be mapped.  One page, then, for now. */
 	len = MIN(len, (size_t)(GUEST_PAGE_SIZE - addr % GUEST_PAGE_SIZE));
-	r = guest_mem_map(gm, addr, len, alone);
+	r = foreign_map(f, addr, len, true, alone);
 	if (r < 0)
 		return r;
 	*ret = (char __force *)alone->base;
@@ -373,88 +358,42 @@ static int copy_at(struct guest_mem *gm, uint64_t addr, size_t len,
 	return 0;
 }
 
-static int guest_mem_copy(struct guest_mem *gm, char *buf, uint64_t addr,
-			  size_t len, bool write)
+int foreign_copy(struct foreign *f, void *buf, uint64_t addr, size_t len,
+		 bool to_guest)
 {
 	struct guest_map alone = { 0 };
+	char *at = buf, *p;
 	size_t n;
-	char *p;
 
-	if (!addr_ok(addr, len))
-		return -EFAULT;
-	for (; len; len -= n, addr += n, buf += n) {
-		if (copy_at(gm, addr, len, &alone, &p, &n) < 0)
+	for (; len; len -= n, addr += n, at += n) {
+		if (copy_at(f, addr, len, &alone, &p, &n) < 0)
 			return -EFAULT;
-		if (write)
-			memcpy(p, buf, n);
+		if (to_guest)
+			memcpy(p, at, n);
 		else
-			memcpy(buf, p, n);
-		guest_mem_unmap(gm, &alone);
+			memcpy(at, p, n);
+		foreign_unmap(f, &alone);
 	}
 	return 0;
 }
 
-int guest_mem_read(struct guest_mem *gm, void *dst, uint64_t addr, size_t len)
-{
-	return guest_mem_copy(gm, dst, addr, len, false);
-}
+/* Payload. */
 
-int guest_mem_write(struct guest_mem *gm, uint64_t addr, const void *src,
-		    size_t len)
+struct guest_hold *foreign_hold(struct foreign *f)
 {
-	return guest_mem_copy(gm, (char *)(uintptr_t)src, addr, len, true);
-}
-
-/* guest_mem.h: payload. */
-
-struct guest_hold *guest_mem_hold(struct guest_mem *gm)
-{
-	if (gm->cur && gm->cur->count + HOLD_CHUNKS > CACHE_CHUNKS)
-		cache_retire(gm);
-	if (gm->total + HOLD_CHUNKS > TOTAL_CHUNKS)
-		trash_empty(gm);
-	if (gm->total + HOLD_CHUNKS > TOTAL_CHUNKS)
+	if (f->cur && f->cur->count + HOLD_CHUNKS > CACHE_CHUNKS)
+		cache_retire(f);
+	if (f->total + HOLD_CHUNKS > TOTAL_CHUNKS)
+		trash_empty(f);
+	if (f->total + HOLD_CHUNKS > TOTAL_CHUNKS)
 		return NULL;
-	if (!cache_current(gm))
+	if (!cache_current(f))
 		return NULL;
-	gm->cur->users++;
-	return gm->cur;
+	f->cur->users++;
+	return f->cur;
 }
 
-void guest_mem_wait(struct guest_mem *gm, struct guest_waiter *waiter)
-{
-	if (waiter->waiting)
-		return;
-	waiter->waiting = true;
-	waiter->next = gm->waiters;
-	gm->waiters = waiter;
-}
-
-void guest_mem_wait_cancel(struct guest_mem *gm, struct guest_waiter *waiter)
-{
-	struct guest_waiter **p;
-
-	loop_defer_cancel(&waiter->work);
-	if (!waiter->waiting)
-		return;
-	for (p = &gm->waiters; *p != waiter; p = &(*p)->next)
-		assert(*p);
-	*p = waiter->next;
-	waiter->waiting = false;
-}
-
-static void wake_waiters(struct guest_mem *gm)
-{
-	struct guest_waiter *w;
-
-	while ((w = gm->waiters)) {
-		gm->waiters = w->next;
-		w->waiting = false;
-		loop_defer(gm->loop, &w->work);
-	}
-}
-
-void guest_mem_release(struct guest_mem *gm, struct guest_hold *hold)
+void foreign_release(struct foreign *f, struct guest_hold *hold)
 {
 	struct guest_hold **p;
 
@@ -462,16 +401,16 @@ void guest_mem_release(struct guest_mem *gm, struct guest_hold *hold)
 	if (--hold->users)
 		return;
 	/* Idle caches can be emptied, so there is room for others now. */
-	wake_waiters(gm);
+	f->room(f->room_arg);
 	if (!hold->retired)
 		return;
-	for (p = &gm->retired; *p != hold; p = &(*p)->next)
+	for (p = &f->retired; *p != hold; p = &(*p)->next)
 		assert(*p);
 	*p = hold->next;
-	cache_trash(gm, hold);
+	cache_trash(f, hold);
 }
 
-int guest_mem_iov(struct guest_mem *gm, struct guest_hold *hold,
+int foreign_iov(struct foreign *f, struct guest_hold *hold,
 		  uint64_t addr, size_t len, struct iovec *iov, int max,
 		  size_t *ret_len)
 {
@@ -479,10 +418,8 @@ int guest_mem_iov(struct guest_mem *gm, struct guest_hold *hold,
 	int r, count = 0;
 	char *p;
 
-	if (!addr_ok(addr, len))
-		return -EFAULT;
 	while (done < len && count < max) {
-		r = cache_at(gm, hold, addr + done, len - done, &p, &n);
+		r = cache_at(f, hold, addr + done, len - done, &p, &n);
 		if (r < 0)
 			return r == -E2BIG ? r : -EFAULT;
 		iov[count++] = (struct iovec){ .iov_base = p, .iov_len = n };
@@ -494,37 +431,38 @@ int guest_mem_iov(struct guest_mem *gm, struct guest_hold *hold,
 
 /* Making and ending. */
 
-void guest_mem_invalidate(struct guest_mem *gm)
+void foreign_invalidate(struct foreign *f)
 {
-	gm->epoch++;
-	TRACE(gmem_invalidate, gm->epoch);
-	cache_retire(gm);
+	cache_retire(f);
 }
 
-int guest_mem_open(struct loop *loop, xenforeignmemory_handle *fmem,
-		   uint32_t domid, struct guest_mem **ret)
+int foreign_open(struct loop *loop, xenforeignmemory_handle *fmem,
+		 uint32_t domid, void (*room)(void *arg), void *arg,
+		 struct foreign **ret)
 {
-	struct guest_mem *gm = calloc(1, sizeof(*gm));
+	struct foreign *f = calloc(1, sizeof(*f));
 
-	if (!gm)
+	if (!f)
 		return -ENOMEM;
-	gm->loop = loop;
-	gm->fmem = fmem;
-	gm->domid = domid;
-	gm->trash_work.fn = trash_fn;
-	*ret = gm;
+	f->loop = loop;
+	f->fmem = fmem;
+	f->domid = domid;
+	f->room = room;
+	f->room_arg = arg;
+	f->trash_work.fn = trash_fn;
+	*ret = f;
 	return 0;
 }
 
-void guest_mem_close(struct guest_mem *gm)
+void foreign_close(struct foreign *f)
 {
-	if (!gm)
+	if (!f)
 		return;
-	assert(!gm->retired && (!gm->cur || !gm->cur->users));
-	cache_retire(gm);
-	trash_empty(gm);
-	loop_defer_cancel(&gm->trash_work);
-	free(gm->cur);
-	free(gm->spare);
-	free(gm);
+	assert(!f->retired && (!f->cur || !f->cur->users));
+	cache_retire(f);
+	trash_empty(f);
+	loop_defer_cancel(&f->trash_work);
+	free(f->cur);
+	free(f->spare);
+	free(f);
 }

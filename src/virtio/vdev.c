@@ -22,6 +22,7 @@ void vdev_init(struct vdev *vdev, const struct vdev_env *env)
 	vdev->stats = &env->state->stats;
 	*vdev->stats = (struct fn_stats){ 0 };
 	vdev->gm = env->gm;
+	vdev->serves = guest_mem_serves(env->gm);
 	vdev->loop = env->loop;
 	vdev->kick_ns = env->kick_ns;
 	vdev->running = env->running;

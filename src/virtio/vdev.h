@@ -84,6 +84,7 @@ struct vdev {
 	struct loop		*loop;
 	struct virtio_pci	*pci;
 
+	unsigned int		serves;		/* enum guest_mem_kinds */
 	uint64_t		features;	/* offered */
 	unsigned int		config_len;	/* bytes */
 	unsigned int		nqueues;

@@ -235,6 +235,8 @@ static int vblk_next_data(struct vblk_req *req)
 	if (r < 0)
 		return r;
 	req->mapped = true;
+	if (req->dma.grants.pages)
+		stat_add(&b->vdev.stats->grants_mapped, 1);
 	req->be.op = in ? BLK_READ : BLK_WRITE;
 	req->be.flags = !in && vblk_is_writethrough(b) ? BLK_REQ_FUA : 0;
 	req->be.offset = req->offset;

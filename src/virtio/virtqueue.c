@@ -4,7 +4,8 @@
  * explains the structure.
  *
  * The rings stay mapped while the queue is enabled.  When the guest's memory
- * moves (guest_mem_epoch()), they are mapped anew before the next look.
+ * moves (guest_mem_epoch()), they are mapped anew before the next look, unless
+ * they are granted: a grant stays where it is.
  */
 #include <assert.h>
 #include <errno.h>
@@ -25,6 +26,9 @@ _Static_assert(VQ_MAX_SEGS <= UINT16_MAX, "nout and nin");
  */
 #define LINGER_HITS_MAX		16u
 #define LINGER_TRY_AGAIN	64u
+
+/* A ring that finds no room among dom0's grants; a tenth of a second each. */
+#define MAP_TRIES		100u
 
 /* The avail and used rings as arrays of 16 bits; see the header. */
 enum {
@@ -84,6 +88,13 @@ static void vq_flush_fn(struct loop_work *work)
 		vq_flush(vq);
 }
 
+static void vq_room_fn(struct loop_work *work)
+{
+	struct vq *vq = container_of(work, struct vq, room.work);
+
+	vdev_kick(vq->vdev, vq->index);
+}
+
 void vq_init(struct vq *vq, struct vdev *vdev, struct vq_state *st,
 	     unsigned int index)
 {
@@ -93,6 +104,7 @@ void vq_init(struct vq *vq, struct vdev *vdev, struct vq_state *st,
 		.index		= index,
 		.kick_work.fn	= vq_kick_fn,
 		.flush_work.fn	= vq_flush_fn,
+		.room.work.fn	= vq_room_fn,
 	};
 }
 
@@ -107,16 +119,40 @@ void vq_reset_state(struct vq *vq)
 	vq->published = 0;
 }
 
+/* Is it of a kind that may be served at all? */
+static int vq_check_kind(struct vq *vq, const char *what, uint64_t addr)
+{
+	if (guest_is_grant(addr)) {
+		if (vq->vdev->serves & GUEST_GRANTS)
+			return 0;
+		return vdev_broken(vq->vdev, "queue %u: %s at %#llx is a grant: there is grants=off, or no /dev/xen/gntdev",
+				   vq->index, what, (unsigned long long)addr);
+	}
+	if (vq->vdev->serves & GUEST_PLAIN)
+		return 0;
+	return vdev_broken(vq->vdev, "queue %u: %s at %#llx is not granted, and grants=require serves nothing else",
+			   vq->index, what, (unsigned long long)addr);
+}
+
 int vq_enable(struct vq *vq)
 {
 	const struct vq_state *st = vq->st;
+	int r;
 
 	if (st->desc % 16 || st->avail % 2 || st->used % 4)
 		return vdev_broken(vq->vdev, "queue %u is not aligned: desc %#llx, avail %#llx, used %#llx",
 				   vq->index, (unsigned long long)st->desc,
 				   (unsigned long long)st->avail,
 				   (unsigned long long)st->used);
+	r = vq_check_kind(vq, "a descriptor table", st->desc);
+	if (!r)
+		r = vq_check_kind(vq, "an available ring", st->avail);
+	if (!r)
+		r = vq_check_kind(vq, "a used ring", st->used);
+	if (r < 0)
+		return r;
 	vq->event_idx = vdev_has(vq->vdev, VIRTIO_RING_F_EVENT_IDX);
+	vq->map_tries = 0;
 	vq->st->enabled = 1;
 	return 0;
 }
@@ -131,6 +167,21 @@ void vq_unmap(struct vq *vq)
 	vq->mapped = false;
 }
 
+/* Only at first: what is pushed has to go somewhere. */
+static bool vq_may_wait(const struct vq *vq)
+{
+	return !vq->st->inflight_count && vq->published == vq->st->used_idx &&
+	       vq->map_tries < MAP_TRIES;
+}
+
+static void vq_wait_for_room(struct vq *vq)
+{
+	if (!vq->map_tries++)
+		log_warn("%s: queue %u: no room to map what is granted, trying again; see gnttab_max_maptrack_frames of Xen",
+			 vq->vdev->name, vq->index);
+	guest_mem_wait(vq->vdev->gm, &vq->room);
+}
+
 static int vq_map(struct vq *vq)
 {
 	struct guest_mem *gm = vq->vdev->gm;
@@ -139,14 +190,20 @@ static int vq_map(struct vq *vq)
 
 	vq_unmap(vq);
 	vq->epoch = guest_mem_epoch(gm);
-	r = guest_mem_map(gm, st->desc, vq_desc_bytes(vq), &vq->desc_map);
+	r = guest_mem_map(gm, st->desc, vq_desc_bytes(vq), false,
+			  &vq->desc_map);
 	if (!r)
-		r = guest_mem_map(gm, st->avail, vq_avail_bytes(vq),
+		r = guest_mem_map(gm, st->avail, vq_avail_bytes(vq), false,
 				  &vq->avail_map);
 	if (!r)
-		r = guest_mem_map(gm, st->used, vq_used_bytes(vq),
+		r = guest_mem_map(gm, st->used, vq_used_bytes(vq), true,
 				  &vq->used_map);
 	vq->mapped = true;		/* unmap copes with a part of them */
+	if (r == -EAGAIN && vq_may_wait(vq)) {
+		vq_unmap(vq);
+		vq_wait_for_room(vq);
+		return r;
+	}
 	if (r < 0) {
 		vq_unmap(vq);
 		return vdev_broken(vq->vdev, "queue %u is not in memory: desc %#llx, avail %#llx, used %#llx",
@@ -157,12 +214,19 @@ static int vq_map(struct vq *vq)
 	return 0;
 }
 
+static bool vq_is_granted(const struct vq *vq)
+{
+	return vq->desc_map.granted && vq->avail_map.granted &&
+	       vq->used_map.granted;
+}
+
 /* Is the ring there to be looked at?  False also if that just failed. */
 static bool vq_ready(struct vq *vq)
 {
 	if (vq->dead || !vq->st->enabled)
 		return false;
-	if (vq->mapped && vq->epoch == guest_mem_epoch(vq->vdev->gm))
+	if (vq->mapped && (vq->epoch == guest_mem_epoch(vq->vdev->gm) ||
+			   vq_is_granted(vq)))
 		return true;
 	return vq_map(vq) == 0;
 }
@@ -172,6 +236,7 @@ void vq_stop(struct vq *vq)
 	vq->dead = true;
 	loop_defer_cancel(&vq->kick_work);
 	loop_defer_cancel(&vq->flush_work);
+	guest_mem_wait_cancel(vq->vdev->gm, &vq->room);
 	if (vq->vdev->ops->drop)
 		vq->vdev->ops->drop(vq->vdev, vq);
 	if (!vq->st->inflight_count)
@@ -197,6 +262,7 @@ static int vq_chain_add(struct vq *vq, struct vq_chain *c,
 		.len	= le32_get((__force __le32)d->len),
 	};
 	bool in = le16_get((__force __le16)d->flags) & VRING_DESC_F_WRITE;
+	int r;
 
 	if (!in && c->nin)
 		return vdev_broken(vq->vdev, "queue %u, head %u: a readable descriptor behind a writable one",
@@ -207,6 +273,10 @@ static int vq_chain_add(struct vq *vq, struct vq_chain *c,
 		return vdev_broken(vq->vdev, "queue %u, head %u: %u bytes at %#llx",
 				   vq->index, c->head, seg.len,
 				   (unsigned long long)seg.addr);
+	r = vq_check_kind(vq, "a buffer", seg.addr);
+	if (r < 0)
+		return r;
+	c->granted |= guest_is_grant(seg.addr);
 	if (c->nout + c->nin == VQ_MAX_SEGS)
 		return vdev_broken(vq->vdev, "queue %u, head %u: more than %u descriptors",
 				   vq->index, c->head, VQ_MAX_SEGS);
@@ -271,10 +341,14 @@ static int vq_walk_indirect(struct vq *vq, struct vq_chain *c,
 	uint64_t addr = le64_get((__force __le64)d->addr);
 	uint32_t len = le32_get((__force __le32)d->len);
 	uint32_t count = len / sizeof(*table);
+	int r;
 
 	if (!len || len % sizeof(*table) || count > STATE_MAX_RING)
 		return vdev_broken(vq->vdev, "queue %u, head %u: an indirect table of %u bytes",
 				   vq->index, c->head, len);
+	r = vq_check_kind(vq, "an indirect table", addr);
+	if (r < 0)
+		return r;
 	if (guest_mem_read(vq->vdev->gm, table, addr, len) < 0)
 		return vdev_broken(vq->vdev, "queue %u, head %u: the indirect table at %#llx is not in memory",
 				   vq->index, c->head,
@@ -289,6 +363,7 @@ static int vq_fetch(struct vq *vq, struct vq_chain *c)
 
 	c->nout = 0;
 	c->nin = 0;
+	c->granted = false;
 	c->out_bytes = 0;
 	c->in_bytes = 0;
 	r = vq_walk(vq, c, NULL, vq->st->size, c->head, &indirect);
@@ -327,6 +402,8 @@ int vq_pop(struct vq *vq, struct vq_chain *ret)
 	st->last_avail++;
 	st->inflight_count++;
 	vq_inflight_flip(vq, head);
+	if (ret->granted)
+		stat_add(&vq->vdev->stats->granted, 1);
 	TRACE(vq_pop, vq->index, head, ret->out_bytes, ret->in_bytes);
 	return 1;
 }

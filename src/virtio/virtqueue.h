@@ -49,6 +49,8 @@ struct vq {
 	bool			dead;		/* broken, or being reset */
 	bool			event_idx;
 	unsigned int		epoch;		/* of the maps */
+	unsigned int		map_tries;	/* in vain, for want of room */
+	struct guest_waiter	room;
 	uint16_t		published;	/* used.idx as the guest sees */
 
 	/* Polling, see vq_linger(). */
@@ -68,6 +70,7 @@ struct vq_chain {
 	uint16_t	head;
 	uint16_t	nout;		/* seg[0 .. nout) are readable */
 	uint16_t	nin;		/* seg[nout .. nout + nin) writable */
+	bool		granted;	/* some of it, or all */
 	uint64_t	out_bytes;
 	uint64_t	in_bytes;
 	struct dma_seg	seg[VQ_MAX_SEGS];

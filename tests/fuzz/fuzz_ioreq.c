@@ -305,7 +305,7 @@ static void act_ring(void)
 	uint8_t byte;
 
 	guest_mem_unmap(gm, &run.ring);
-	if (guest_mem_map(gm, addr, len, &run.ring) < 0)
+	if (guest_mem_map(gm, addr, len, true, &run.ring) < 0)
 		return;
 	assert(len && run.ring.npages <= 16);
 	guest_copy_in(&byte, run.ring.base, 1);
@@ -422,8 +422,8 @@ static void begin(uint8_t how)
 	fake_ram_add(RAM_LOW / PAGE, 64);
 	fake_ram_add(RAM_HIGH / PAGE, 3);
 	if (loop_open(&run.loop) < 0 ||
-	    domain_open(run.loop, FAKE_DOMID, how & 4, &run.dom, why,
-			sizeof(why)) < 0 ||
+	    domain_open(run.loop, FAKE_DOMID, how & 4, GRANTS_AUTO, &run.dom,
+			why, sizeof(why)) < 0 ||
 	    dma_open(domain_mem(run.dom), false, 512, &run.ds[0]) < 0 ||
 	    dma_open(domain_mem(run.dom), true, 512, &run.ds[1]) < 0)
 		abort();

@@ -67,6 +67,7 @@ static bool ram_has(const struct guest_mem *gm, uint64_t addr, uint64_t len)
 {
 	const struct fake_range *h;
 
+	addr &= ~GUEST_ADDR_GRANT;
 	if (addr < FAKE_RAM || addr - FAKE_RAM > gm->bytes ||
 	    len > gm->bytes - (addr - FAKE_RAM))
 		return false;
@@ -78,7 +79,7 @@ static bool ram_has(const struct guest_mem *gm, uint64_t addr, uint64_t len)
 
 static uint8_t *ram_at(const struct guest_mem *gm, uint64_t addr)
 {
-	return gm->pages->bytes + (addr - FAKE_RAM);
+	return gm->pages->bytes + ((addr & ~GUEST_ADDR_GRANT) - FAKE_RAM);
 }
 
 void fake_mem_init(struct guest_mem *gm, size_t bytes)
@@ -87,6 +88,7 @@ void fake_mem_init(struct guest_mem *gm, size_t bytes)
 		.bytes		= bytes,
 		.epoch		= 1,
 		.iov_split	= GUEST_PAGE_SIZE,
+		.serves		= GUEST_PLAIN,
 	};
 	gm->pages = pages_new(gm);
 }
@@ -177,12 +179,27 @@ void fake_mem_move(struct guest_mem *gm)
 		fake_mem_hole(gm, holes[i].addr, holes[i].len);
 }
 
-int guest_mem_map(struct guest_mem *gm, uint64_t addr, size_t len,
-		  struct guest_map *ret)
+unsigned int guest_mem_serves(const struct guest_mem *gm)
 {
+	return gm->serves;
+}
+
+static bool fake_serves(const struct guest_mem *gm, uint64_t addr)
+{
+	return gm->serves & (guest_is_grant(addr) ? GUEST_GRANTS : GUEST_PLAIN);
+}
+
+int guest_mem_map(struct guest_mem *gm, uint64_t addr, size_t len,
+		  bool writable, struct guest_map *ret)
+{
+	(void)writable;
 	if (!len || addr + (len - 1) < addr)
 		return -EINVAL;
-	if (!ram_has(gm, addr, len))
+	if (gm->map_fails) {
+		gm->map_fails--;
+		return gm->map_err;
+	}
+	if (!fake_serves(gm, addr) || !ram_has(gm, addr, len))
 		return -EFAULT;
 	gm->maps++;
 	gm->maps_made++;
@@ -191,8 +208,21 @@ int guest_mem_map(struct guest_mem *gm, uint64_t addr, size_t len,
 		.base	= (void __guest *)ram_at(gm, addr),
 		.pages	= gm->pages,
 		.npages	= 1,
+		.granted = guest_is_grant(addr),
 	};
 	return 0;
+}
+
+/* dma.c is not on this side of the seam. */
+int guest_mem_map_refs(struct guest_mem *gm, uint32_t *refs, unsigned int n,
+		       bool writable, struct guest_map *ret)
+{
+	(void)gm;
+	(void)refs;
+	(void)n;
+	(void)writable;
+	(void)ret;
+	return -EAGAIN;
 }
 
 void guest_mem_unmap(struct guest_mem *gm, struct guest_map *map)
@@ -212,7 +242,7 @@ unsigned int guest_mem_epoch(const struct guest_mem *gm)
 
 int guest_mem_read(struct guest_mem *gm, void *dst, uint64_t addr, size_t len)
 {
-	if (!ram_has(gm, addr, len))
+	if (!fake_serves(gm, addr) || !ram_has(gm, addr, len))
 		return -EFAULT;
 	memcpy(dst, ram_at(gm, addr), len);
 	return 0;
@@ -221,10 +251,28 @@ int guest_mem_read(struct guest_mem *gm, void *dst, uint64_t addr, size_t len)
 int guest_mem_write(struct guest_mem *gm, uint64_t addr, const void *src,
 		    size_t len)
 {
-	if (!ram_has(gm, addr, len))
+	if (!fake_serves(gm, addr) || !ram_has(gm, addr, len))
 		return -EFAULT;
 	memcpy(ram_at(gm, addr), src, len);
 	return 0;
+}
+
+int guest_mem_copy(struct guest_mem *gm, struct guest_copy *list,
+		   unsigned int count, bool to_guest)
+{
+	unsigned int i;
+	int r = 0;
+
+	for (i = 0; i < count; i++) {
+		list[i].err = to_guest ?
+			guest_mem_write(gm, list[i].addr, list[i].buf,
+					list[i].len) :
+			guest_mem_read(gm, list[i].buf, list[i].addr,
+				       list[i].len);
+		if (!r)
+			r = list[i].err;
+	}
+	return r;
 }
 
 struct guest_hold {
@@ -292,7 +340,7 @@ int guest_mem_iov(struct guest_mem *gm, struct guest_hold *hold,
 	assert(len && max > 0);
 	for (; done < len && count < max; done += n, addr += n) {
 		n = MIN(len - done, gm->iov_split - addr % gm->iov_split);
-		if (!ram_has(gm, addr, n))
+		if (guest_is_grant(addr) || !ram_has(gm, addr, n))
 			return -EFAULT;
 		iov[count++] = (struct iovec){
 			.iov_base = hold->pages->bytes + (addr - FAKE_RAM),

@@ -58,6 +58,11 @@ struct guest_mem {
 
 	/* Set by the test. */
 	struct loop		*loop;		/* for waiters; the rig's */
+	unsigned int		serves;		/* enum guest_mem_kinds; plain
+						 * addresses at first.  A grant is the address with
+						 * bit 63 set */
+	unsigned int		map_fails;	/* so often with map_err */
+	int			map_err;
 	unsigned int		max_holds;	/* 0: any number */
 	unsigned int		iov_split;	/* one entry crosses no
 						 * multiple; a page at first */

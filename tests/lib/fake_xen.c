@@ -22,7 +22,7 @@
 #include <xen/hvm/dm_op.h>
 
 #include "fake_xen.h"
-#include "foreign.h"
+#include "mem.h"
 #include "loop.h"
 #include "util.h"
 
@@ -936,7 +936,7 @@ void fake_guest_open(struct fake_guest *g)
 	    xendevicemodel_restrict(g->dmod, FAKE_DOMID) < 0 ||
 	    xenforeignmemory_restrict(g->fmem, FAKE_DOMID) < 0 ||
 	    loop_open(&g->loop) < 0 ||
-	    guest_mem_open(g->loop, g->fmem, FAKE_DOMID, &g->gm) < 0)
+	    guest_mem_open(g->loop, FAKE_DOMID, g->fmem, NULL, &g->gm) < 0)
 		abort();
 }
 

@@ -9,7 +9,7 @@
 
 #include "dma.h"
 #include "fake_xen.h"
-#include "foreign.h"
+#include "mem.h"
 #include "loop.h"
 #include "unit.h"
 #include "util.h"

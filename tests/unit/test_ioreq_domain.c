@@ -54,8 +54,8 @@ static void io_write(void *dev, uint64_t off, unsigned int size, uint32_t val)
 static int open_dom(struct fixture *f, bool latch)
 {
 	snprintf(f->why, sizeof(f->why), "(nothing)");
-	return domain_open(f->loop, FAKE_DOMID, latch, &f->dom, f->why,
-			   sizeof(f->why));
+	return domain_open(f->loop, FAKE_DOMID, latch, GRANTS_AUTO, &f->dom,
+			   f->why, sizeof(f->why));
 }
 
 static void start(struct fixture *f, unsigned int vcpus)
@@ -244,8 +244,8 @@ static void test_why_is_cut(void **state)
 	(void)state;
 	start(f, 1);
 	fake_fail(FAKE_CREATE, 1, 1, EPERM);
-	assert_int_equal(domain_open(f->loop, FAKE_DOMID, false, &f->dom, why,
-				     sizeof(why) - 1), -EPERM);
+	assert_int_equal(domain_open(f->loop, FAKE_DOMID, false, GRANTS_AUTO,
+				     &f->dom, why, sizeof(why) - 1), -EPERM);
 	assert_string_equal(why, "cannot cre");
 	end(f);
 }

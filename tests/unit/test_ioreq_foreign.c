@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 #include "fake_xen.h"
-#include "foreign.h"
+#include "mem.h"
 #include "log.h"
 #include "loop.h"
 #include "unit.h"
@@ -169,7 +169,7 @@ static void test_bad_addresses(void **state)
 		assert_int_equal(guest_mem_iov(guest.gm, h, t[i].addr,
 					       t[i].len, iov, 4, &n),
 				 -EFAULT);
-		assert_int_equal(guest_mem_map(guest.gm, t[i].addr, t[i].len,
+		assert_int_equal(guest_mem_map(guest.gm, t[i].addr, t[i].len, true,
 					       &map), -EINVAL);
 	}
 	assert_int_equal(n, 77);
@@ -456,7 +456,7 @@ static void test_ring(void **state)
 	fake_ram_write(100 * PAGE, want, sizeof(want));
 
 	assert_int_equal(guest_mem_map(guest.gm, 100 * PAGE + 16,
-				       2 * PAGE + 100, &map), 0);
+				       2 * PAGE + 100, true, &map), 0);
 	assert_int_equal(map.npages, 3);
 	seen = test_malloc(2 * PAGE + 100);
 	guest_copy_in(seen, map.base, 2 * PAGE + 100);
@@ -478,19 +478,19 @@ static void test_ring_lengths(void **state)
 
 	(void)state;
 	fake_ram_add(0, 32);
-	assert_int_equal(guest_mem_map(guest.gm, 0, 0, &map), -EINVAL);
-	assert_int_equal(guest_mem_map(guest.gm, PAGE - 1, 1, &map), 0);
+	assert_int_equal(guest_mem_map(guest.gm, 0, 0, true, &map), -EINVAL);
+	assert_int_equal(guest_mem_map(guest.gm, PAGE - 1, 1, true, &map), 0);
 	assert_int_equal(map.npages, 1);
 	guest_mem_unmap(guest.gm, &map);
-	assert_int_equal(guest_mem_map(guest.gm, PAGE - 1, 2, &map), 0);
+	assert_int_equal(guest_mem_map(guest.gm, PAGE - 1, 2, true, &map), 0);
 	assert_int_equal(map.npages, 2);
 	guest_mem_unmap(guest.gm, &map);
-	assert_int_equal(guest_mem_map(guest.gm, 0, 16 * PAGE, &map), 0);
+	assert_int_equal(guest_mem_map(guest.gm, 0, 16 * PAGE, true, &map), 0);
 	assert_int_equal(map.npages, 16);
 	guest_mem_unmap(guest.gm, &map);
 	/* No ring is as long. */
-	assert_int_equal(guest_mem_map(guest.gm, 1, 16 * PAGE, &map), -EINVAL);
-	assert_int_equal(guest_mem_map(guest.gm, 0, GRANT - 1, &map),
+	assert_int_equal(guest_mem_map(guest.gm, 1, 16 * PAGE, true, &map), -EINVAL);
+	assert_int_equal(guest_mem_map(guest.gm, 0, GRANT - 1, true, &map),
 			 -EINVAL);
 }
 
@@ -503,16 +503,16 @@ static void test_ring_hole(void **state)
 	for (i = 0; i < 5; i++) {
 		fake_ram_add(10, 5);
 		fake_ram_del(10 + i, 1);
-		assert_int_equal(guest_mem_map(guest.gm, 10 * PAGE, 5 * PAGE,
+		assert_int_equal(guest_mem_map(guest.gm, 10 * PAGE, 5 * PAGE, true,
 					       &map), -EFAULT);
 		assert_int_equal(map.npages, 77);	/* untouched */
 		assert_int_equal(fake.maps, 0);
 	}
 	fake_ram_add(10, 5);
 	fake_fail(FAKE_MAP, 1, 1, ENOMEM);
-	assert_int_equal(guest_mem_map(guest.gm, 10 * PAGE, PAGE, &map),
+	assert_int_equal(guest_mem_map(guest.gm, 10 * PAGE, PAGE, true, &map),
 			 -EFAULT);
-	assert_int_equal(guest_mem_map(guest.gm, 10 * PAGE, PAGE, &map), 0);
+	assert_int_equal(guest_mem_map(guest.gm, 10 * PAGE, PAGE, true, &map), 0);
 	/* A ring's mapping is its owner's affair. */
 	guest_mem_invalidate(guest.gm);
 	fake_turn(guest.loop);
@@ -766,8 +766,8 @@ static void test_no_memory(void **state)
 	(void)state;
 	lone_pages(2);
 	fake_fail(FAKE_CALLOC, 1, 1, ENOMEM);
-	assert_int_equal(guest_mem_open(guest.loop, guest.fmem, FAKE_DOMID,
-					&gm), -ENOMEM);
+	assert_int_equal(guest_mem_open(guest.loop, FAKE_DOMID, guest.fmem,
+					NULL, &gm), -ENOMEM);
 	assert_null(gm);
 	guest_mem_close(NULL);
 

@@ -42,7 +42,7 @@ static unsigned int count_fds(void)
 
 static void test_start(void **state)
 {
-	const struct msg_start start = { 7, 1, 0x55, 1, 1000, 1 };
+	const struct msg_start start = { 7, 1, 0x55, 1, 1000, 1, 1 };
 	struct msg msg;
 	int fd = open("/dev/null", O_RDONLY);
 

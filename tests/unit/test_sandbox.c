@@ -38,7 +38,9 @@
 
 static int devnull, file;
 static int pair[2];
-static bool limit_files;
+static struct sandbox_opts opts = {
+	.uid = UID, .plain = true, .grants = true,
+};
 static char why[512];
 
 /* Return: status of a child that enters the sandbox and calls @fn. */
@@ -53,7 +55,7 @@ static int child(int (*fn)(void))
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		if (sandbox_prepare(why, sizeof(why)) < 0 ||
-		    sandbox_enter(UID, limit_files, &whole, why, sizeof(why)) < 0) {
+		    sandbox_enter(&opts, &whole, why, sizeof(why)) < 0) {
 			fprintf(stderr, "%s\n", why);
 			_exit(100);
 		}
@@ -166,9 +168,9 @@ static void test_file_size(void **state)
 	file = memfd_create("file", MFD_CLOEXEC);
 	assert_true(file >= 0);
 	assert_int_equal(child(do_write), 0);
-	limit_files = true;
+	opts.limit_files = true;
 	status = child(do_write);
-	limit_files = false;
+	opts.limit_files = false;
 	assert_true(WIFSIGNALED(status));
 	assert_int_equal(WTERMSIG(status), SIGXFSZ);
 	close(file);
@@ -271,7 +273,7 @@ static void test_threads(void **state)
 		(void)alarm(5);
 		if (sandbox_prepare(why, sizeof(why)) < 0 ||
 		    pthread_create(&thread, NULL, thread_main, NULL) ||
-		    sandbox_enter(UID, limit_files, &whole, why, sizeof(why)) < 0)
+		    sandbox_enter(&opts, &whole, why, sizeof(why)) < 0)
 			_exit(100);
 		do_thread();
 	}
@@ -295,7 +297,7 @@ static void test_refused(void **state)
 	pid = fork();
 	if (pid == 0) {
 		if (setrlimit(RLIMIT_NOFILE, &none) < 0 ||
-		    sandbox_enter(UID, limit_files, &whole, why, sizeof(why)) != -EMFILE ||
+		    sandbox_enter(&opts, &whole, why, sizeof(why)) != -EMFILE ||
 		    strcmp(why, "the worker's sandbox: an empty root: Too many open files; --sandbox=off does without"))
 			_exit(1);
 		_exit(0);
@@ -344,7 +346,7 @@ static void test_namespaces(void **state)
 		pid = fork();
 		if (pid == 0) {
 			if (fail_unshare(t[i].err) < 0 ||
-			    sandbox_enter(UID, limit_files, &whole, why, sizeof(why)) !=
+			    sandbox_enter(&opts, &whole, why, sizeof(why)) !=
 			    t[i].want || strcmp(why, t[i].why) != 0)
 				_exit(1);
 			_exit(0);
