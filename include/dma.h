@@ -5,7 +5,12 @@
  * for; or bounced (through aligned pages of ours), because it is granted and
  * small, or because direct I/O needs pages that can be pinned.
  *
- *   dma_map(op, cursor) -> backend uses op->iov -> dma_unmap(op)
+ *   dma_map(op, cursor) -> backend uses op->iov -> dma_deliver(op) ->
+ *   dma_unmap(op)
+ *
+ * What dma_map() and dma_deliver() copy from and to granted memory is done by
+ * the next guest_batch_run(); only then can op->iov be used, or its pages be
+ * given back, and op->err says whether it went well.
  *
  * A payload larger than one operation may be is taken in pieces: the cursor
  * moves on by op->bytes with each dma_map().
@@ -18,7 +23,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "guest_mem.h"
+#include "guest_batch.h"
 
 #define DMA_MAX_BYTES	(1024u * 1024)	/* the most that one op covers */
 #define DMA_MAX_IOV	260		/* DMA_MAX_BYTES of pages, and a few */
@@ -58,6 +63,8 @@ struct dma_op {
 	struct iovec		iov[DMA_MAX_IOV];
 	int			iovcnt;
 	size_t			bytes;
+	int			err;		/* 0, or -EFAULT: see above */
+	bool			filling;	/* dma_map() left it to a run */
 
 	/* For dma_unmap(). */
 	enum dma_dir		dir;
@@ -80,6 +87,7 @@ void dma_close(struct dma_space *ds);	/* NULL is fine; no op is mapped */
 
 /*
  * Maps the next piece of at most DMA_MAX_BYTES and moves the cursor on.
+ * @batch: copies from the guest.
  * Return: 0; -EAGAIN if memory for it is in use by operations under way,
  * perhaps another device's (try again after a dma_unmap() of this device, and
  * when guest_mem_wait() says so); -EFAULT
@@ -88,13 +96,16 @@ void dma_close(struct dma_space *ds);	/* NULL is fine; no op is mapped */
  * cursor has not moved.
  */
 int dma_map(struct dma_space *ds, struct dma_op *op, struct dma_cursor *cur,
-	    enum dma_dir dir);
+	    enum dma_dir dir, struct guest_batch *batch);
 
 /*
- * Ends an operation.  @deliver: copy bounced bytes to the guest (a read that
- * succeeded and is still wanted).  Return: 0, or -EFAULT if they could not
- * be delivered.
+ * A read that succeeded and is still wanted: what was bounced is copied to the
+ * guest.  @batch: copies to it.
  */
-int dma_unmap(struct dma_space *ds, struct dma_op *op, bool deliver);
+void dma_deliver(struct dma_space *ds, struct dma_op *op,
+		 struct guest_batch *batch);
+
+/* Ends an operation, of which nothing is in a batch any more. */
+void dma_unmap(struct dma_space *ds, struct dma_op *op);
 
 #endif

@@ -189,45 +189,32 @@ static void bounce_get(struct dma_space *ds, struct dma_op *op, size_t bytes)
 }
 
 /* Copies between the guest, from @cur on, and the pages of @op. */
-static int bounce_copy(struct dma_space *ds, struct dma_op *op,
-		       struct dma_cursor *cur)
+static void bounce_copy(struct dma_space *ds, struct dma_op *op,
+			struct dma_cursor *cur, struct guest_batch *batch)
 {
-	bool to_guest = op->dir == DMA_TO_GUEST;
-	struct guest_copy list[COPY_LIST];
-	unsigned int count = 0;
 	size_t n, done;
 	char *p;
-	int r = 0;
 
-	for (done = 0; done < op->bytes && !r; done += n) {
+	for (done = 0; done < op->bytes && !op->err; done += n) {
 		p = ds->pool +
 		    (size_t)op->page[done / GUEST_PAGE_SIZE] *
 		    GUEST_PAGE_SIZE + done % GUEST_PAGE_SIZE;
 		n = MIN(op->bytes - done,
 			GUEST_PAGE_SIZE - done % GUEST_PAGE_SIZE);
 		n = MIN(n, (size_t)(cur->seg->len - cur->off));
-		list[count++] = (struct guest_copy){
-			.addr	= cur->seg->addr + cur->off,
-			.buf	= p,
-			.len	= (uint32_t)n,
-		};
+		guest_batch_add(ds->gm, batch, cur->seg->addr + cur->off, p,
+				(uint32_t)n, &op->err);
 		dma_cursor_advance(cur, n);
-		if (count == COPY_LIST || done + n == op->bytes) {
-			r = guest_mem_copy(ds->gm, list, count, to_guest);
-			count = 0;
-		}
 	}
-	return r;
 }
 
 static int dma_map_bounce(struct dma_space *ds, struct dma_op *op,
-			  struct dma_cursor *cur)
+			  struct dma_cursor *cur, struct guest_batch *batch)
 {
 	size_t bytes = ALIGN_DOWN(cursor_bytes(cur), (size_t)ds->unit);
 	unsigned int pages = (unsigned int)((bytes + GUEST_PAGE_SIZE - 1) /
 					    GUEST_PAGE_SIZE);
 	struct dma_cursor at = *cur;
-	int r;
 
 	if (!bytes)
 		return -E2BIG;
@@ -235,15 +222,13 @@ static int dma_map_bounce(struct dma_space *ds, struct dma_op *op,
 		return -EAGAIN;
 	bounce_get(ds, op, bytes);
 	if (op->dir == DMA_FROM_GUEST) {
-		r = bounce_copy(ds, op, &at);
-		if (r < 0) {
+		bounce_copy(ds, op, &at, batch);
+		if (op->err && !op->filling) {
 			bounce_put(ds, op);
-			return r;
+			return op->err;
 		}
-		*cur = at;
-	} else {
-		cursor_skip(cur, bytes);
 	}
+	cursor_skip(cur, bytes);
 	return 0;
 }
 
@@ -328,18 +313,20 @@ static void op_start(struct dma_op *op, const struct dma_cursor *cur,
 	op->bytes = 0;
 	op->dir = dir;
 	op->start = *cur;
+	op->err = 0;
 	op->hold = NULL;
 	op->grants.pages = NULL;
 }
 
 int dma_map(struct dma_space *ds, struct dma_op *op, struct dma_cursor *cur,
-	    enum dma_dir dir)
+	    enum dma_dir dir, struct guest_batch *batch)
 {
 	unsigned int kinds = cursor_kinds(cur);
 	int r;
 
 	op_start(op, cur, dir);
 	op->bounced = false;
+	op->filling = false;
 	if (kinds & ~ds->serves)
 		return -EFAULT;
 	if (!ds->bounce && kinds == GUEST_PLAIN)
@@ -352,20 +339,21 @@ int dma_map(struct dma_space *ds, struct dma_op *op, struct dma_cursor *cur,
 		op_start(op, cur, dir);		/* copies need no room */
 	}
 	op->bounced = true;
-	return dma_map_bounce(ds, op, cur);
+	op->filling = dir == DMA_FROM_GUEST && (kinds & GUEST_GRANTS);
+	return dma_map_bounce(ds, op, cur, batch);
 }
 
-int dma_unmap(struct dma_space *ds, struct dma_op *op, bool deliver)
+void dma_deliver(struct dma_space *ds, struct dma_op *op,
+		 struct guest_batch *batch)
 {
-	int r = 0;
+	if (op->bounced && op->dir == DMA_TO_GUEST)
+		bounce_copy(ds, op, &op->start, batch);
+}
 
+void dma_unmap(struct dma_space *ds, struct dma_op *op)
+{
 	if (op->hold)
 		guest_mem_release(ds->gm, op->hold);
 	guest_mem_unmap(ds->gm, &op->grants);
-	if (!op->bounced)
-		return 0;
-	if (deliver && op->dir == DMA_TO_GUEST)
-		r = bounce_copy(ds, op, &op->start);
 	bounce_put(ds, op);
-	return r;
 }

@@ -47,6 +47,7 @@ void vdev_fini(struct vdev *vdev)
 	for (i = 0; i < vdev->nqueues; i++) {
 		loop_defer_cancel(&vdev->vq[i].kick_work);
 		loop_defer_cancel(&vdev->vq[i].flush_work);
+		guest_mem_wait_cancel(vdev->gm, &vdev->vq[i].room);
 		vq_unmap(&vdev->vq[i]);
 	}
 }

@@ -23,6 +23,7 @@
 #include <linux/virtio_ring.h>
 #include "log.h"
 #include "virtqueue.h"
+#include "vq_ahead.h"
 
 #define VDEV_NO_VECTOR	0xffffu
 
@@ -102,6 +103,7 @@ struct vdev {
 	char			name[32];	/* "d12 vblk0" */
 	struct log_limit	limit;		/* of lines guests cause */
 	struct vring_desc	indirect[STATE_MAX_RING]; /* one table */
+	struct vq_ahead		ahead;
 };
 
 /*

@@ -21,6 +21,11 @@
  * "hold": the guest switched bus mastering off meanwhile; answered when it
  * is on again, or never if we have to go before (vdev_give_up()).
  *
+ * Each look into granted memory is a call to Xen.  So headers are read for
+ * several chains at once, and a request whose payload is copied waits in
+ * "filling" until the next kick, or in "answers" until the end of the loop's
+ * turn, for others that do the same.
+ *
  * Requests are preallocated.  Every popped chain is pushed exactly once.
  */
 #include <assert.h>
@@ -43,6 +48,7 @@
 #define VBLK_SECTOR		512u
 #define VBLK_MAX_DEPTH		1024u	/* requests of all queues together */
 #define VBLK_BATCH		64	/* requests per queue and turn */
+#define VBLK_TOGETHER		16	/* headers that are read at once */
 #define VBLK_MAX_RANGES		32	/* of one discard or write zeroes */
 #define VBLK_MAX_RANGE_BYTES	(2048ull * 1024 * 1024)
 #define PCI_CLASS_STORAGE_OTHER	0x018000
@@ -58,8 +64,12 @@ struct vblk_req {
 	uint64_t		bytes;		/* of the disk, so far or all */
 	uint64_t		status_addr;
 	uint32_t		written;	/* to the guest, for used.len */
-	int			err;		/* while held */
+	int			err;		/* while held, or in answers */
 	bool			mapped;
+	uint8_t			status;		/* on its way to the guest ... */
+	bool			told;		/* ... and arrived there */
+	int			told_err;
+	struct virtio_blk_outhdr hdr;
 	struct dma_cursor	cur;
 	struct dma_op		dma;
 	struct vblk_turn	turn;		/* while limits are waited for */
@@ -88,6 +98,11 @@ struct vblk {
 	struct vblk_list	free;
 	struct vblk_list	waiting;
 	struct vblk_list	held;
+	struct vblk_list	filling;
+	struct vblk_list	answers;
+	struct guest_batch	in;		/* from the guest */
+	struct guest_batch	out;
+	struct loop_work	answer_work;
 	bool			starved;	/* a queue wants requests */
 	struct vblk_throttle	*throttle;	/* NULL: no limits */
 	struct loop_work	kick_work;	/* pieces for the backend */
@@ -160,6 +175,15 @@ static void vblk_count(const struct vblk_req *req, uint8_t status)
 	}
 }
 
+/* Return: 0 or -EFAULT. */
+static int vblk_tell(struct vblk_req *req, uint8_t status)
+{
+	if (req->told && req->status == status)
+		return req->told_err;
+	return guest_mem_write(req->blk->vdev.gm, req->status_addr, &status,
+			       sizeof(status));
+}
+
 /* Gives the chain back; @status is not told to a queue that is dead. */
 static void vblk_finish(struct vblk_req *req, uint8_t status)
 {
@@ -168,8 +192,7 @@ static void vblk_finish(struct vblk_req *req, uint8_t status)
 
 	if (!vq->dead)
 		vblk_count(req, status);
-	if (!vq->dead && guest_mem_write(b->vdev.gm, req->status_addr,
-					 &status, sizeof(status)) < 0)
+	if (!vq->dead && vblk_tell(req, status) < 0)
 		vdev_broken(&b->vdev, "queue %u, head %u: the status byte at %#llx is not in memory",
 			    vq->index, req->chain.head,
 			    (unsigned long long)req->status_addr);
@@ -212,8 +235,34 @@ static void vblk_submit(struct vblk_req *req)
 	loop_defer(b->vdev.loop, &b->kick_work);
 }
 
+static void vblk_retry(struct vblk *b);
+
+/* What was to be copied from the guest first is copied now. */
+static void vblk_fill(struct vblk *b)
+{
+	struct vblk_req *req;
+	bool failed = false;
+
+	guest_batch_run(b->vdev.gm, &b->in);
+	while ((req = TAILQ_FIRST(&b->filling))) {
+		TAILQ_REMOVE(&b->filling, req, link);
+		if (!req->dma.err) {
+			vblk_submit(req);
+			continue;
+		}
+		failed = true;
+		req->mapped = false;
+		dma_unmap(b->dma, &req->dma);
+		vblk_fail(req, VIRTIO_BLK_S_IOERR);
+	}
+	if (failed)
+		vblk_retry(b);
+}
+
 static void vblk_kick(struct vblk *b)
 {
+	while (!TAILQ_EMPTY(&b->filling))
+		vblk_fill(b);
 	loop_defer_cancel(&b->kick_work);
 	b->be->ops->kick(b->be);
 }
@@ -231,7 +280,7 @@ static int vblk_next_data(struct vblk_req *req)
 	int r;
 
 	r = dma_map(b->dma, &req->dma, &req->cur,
-		    in ? DMA_TO_GUEST : DMA_FROM_GUEST);
+		    in ? DMA_TO_GUEST : DMA_FROM_GUEST, &b->in);
 	if (r < 0)
 		return r;
 	req->mapped = true;
@@ -245,7 +294,12 @@ static int vblk_next_data(struct vblk_req *req)
 	req->be.iovcnt = req->dma.iovcnt;
 	req->offset += req->dma.bytes;
 	req->left -= req->dma.bytes;
-	vblk_submit(req);
+	if (req->dma.filling) {
+		TAILQ_INSERT_TAIL(&b->filling, req, link);
+		loop_defer(b->vdev.loop, &b->kick_work);
+	} else {
+		vblk_submit(req);
+	}
 	return 0;
 }
 
@@ -376,20 +430,39 @@ static void vblk_drain(struct vdev *vdev)
 		vblk_throttle_lift(b->throttle);
 }
 
-/* The backend has answered, and the guest may be told. */
-static void vblk_answer(struct vblk_req *req, int err)
+/*
+ * The backend has answered, and the guest may be told.  What goes into its
+ * memory comes first, all of it together if it is all right ...
+ */
+static void vblk_deliver(struct vblk_req *req)
 {
 	struct vblk *b = req->blk;
-	bool deliver = !err && !req->vq->dead;
-	int r;
+
+	if (req->err || req->vq->dead)
+		return;
+	if (req->mapped && req->type == VIRTIO_BLK_T_IN) {
+		dma_deliver(b->dma, &req->dma, &b->out);
+		req->written += (uint32_t)req->dma.bytes;
+	}
+	if (req->left)
+		return;
+	req->status = VIRTIO_BLK_S_OK;
+	req->told = true;
+	guest_batch_add(b->vdev.gm, &b->out, req->status_addr, &req->status,
+			sizeof(req->status), &req->told_err);
+}
+
+/* ... then the pages go back, and the chain; or the next piece follows. */
+static void vblk_conclude(struct vblk_req *req)
+{
+	struct vblk *b = req->blk;
+	int err = req->err;
 
 	if (req->mapped) {
 		req->mapped = false;
-		if (deliver && req->type == VIRTIO_BLK_T_IN)
-			req->written += (uint32_t)req->dma.bytes;
-		r = dma_unmap(b->dma, &req->dma, deliver);
+		dma_unmap(b->dma, &req->dma);
 		if (!err)
-			err = r;
+			err = req->dma.err;
 	}
 	if (err)
 		vblk_fail(req, vblk_status(err));
@@ -400,6 +473,33 @@ static void vblk_answer(struct vblk_req *req, int err)
 	vblk_retry(b);
 }
 
+/* All that the guest lets us answer; the others are held. */
+static void vblk_answer(struct vblk *b)
+{
+	struct vblk_list now = TAILQ_HEAD_INITIALIZER(now);
+	struct vblk_req *req;
+
+	while ((req = TAILQ_FIRST(&b->answers))) {
+		TAILQ_REMOVE(&b->answers, req, link);
+		if (!b->vdev.dma_ok && !req->vq->dead) {
+			TAILQ_INSERT_TAIL(&b->held, req, link);
+			continue;
+		}
+		vblk_deliver(req);
+		TAILQ_INSERT_TAIL(&now, req, link);
+	}
+	guest_batch_run(b->vdev.gm, &b->out);
+	while ((req = TAILQ_FIRST(&now))) {
+		TAILQ_REMOVE(&now, req, link);
+		vblk_conclude(req);
+	}
+}
+
+static void vblk_answer_fn(struct loop_work *work)
+{
+	vblk_answer(container_of(work, struct vblk, answer_work));
+}
+
 /* From the backend, exactly once per submit. */
 static void vblk_done(struct blk_req *be, int err)
 {
@@ -407,12 +507,12 @@ static void vblk_done(struct blk_req *be, int err)
 	struct vblk *b = req->blk;
 
 	TRACE(blk_done, req, err);
-	if (!b->vdev.dma_ok && !req->vq->dead) {
-		req->err = err;
-		TAILQ_INSERT_TAIL(&b->held, req, link);
-		return;
-	}
-	vblk_answer(req, err);
+	req->err = err;
+	TAILQ_INSERT_TAIL(&b->answers, req, link);
+	if (req->chain.granted)
+		loop_defer(b->vdev.loop, &b->answer_work);
+	else
+		vblk_answer(b);
 }
 
 /* GET_ID: the serial, as much as fits (5.2.6.1). */
@@ -494,21 +594,41 @@ static void vblk_start_ranges(struct vblk_req *req, unsigned int feature,
 	vblk_begin(req);
 }
 
-/* A chain was popped: look at its header, once, and begin. */
+/* A chain was popped: its header is read once, here or by the next run. */
+static void vblk_read_header(struct vblk_req *req)
+{
+	struct vq_chain *c = &req->chain;
+	uint8_t *p = (uint8_t *)&req->hdr;
+	size_t left = sizeof(req->hdr), n;
+
+	req->err = 0;
+	req->cur = chain_out(c);
+	if (c->out_bytes < sizeof(req->hdr) || !c->in_bytes)
+		return;			/* vblk_start() will say so */
+	for (; left; left -= n, p += n) {
+		n = MIN(left, (size_t)(req->cur.seg->len - req->cur.off));
+		guest_batch_add(req->blk->vdev.gm, &req->blk->in,
+				req->cur.seg->addr + req->cur.off, p,
+				(uint32_t)n, &req->err);
+		dma_cursor_advance(&req->cur, n);
+	}
+}
+
+/* Looks at the header, and begins. */
 static void vblk_start(struct vblk_req *req)
 {
 	struct vq_chain *c = &req->chain;
 	const struct dma_seg *last;
-	struct virtio_blk_outhdr hdr;
 	uint64_t bytes, sector;
 
 	req->written = 0;
 	req->mapped = false;
+	req->told = false;
+	req->told_err = 0;
 	req->left = 0;
 	req->bytes = 0;
 	req->be.done = vblk_done;
-	req->cur = chain_out(c);
-	if (c->out_bytes < sizeof(hdr) || !c->in_bytes) {
+	if (c->out_bytes < sizeof(req->hdr) || !c->in_bytes) {
 		vdev_broken(&req->blk->vdev, "queue %u, head %u: no room for header and status: %llu bytes readable, %llu writable",
 			    req->vq->index, c->head,
 			    (unsigned long long)c->out_bytes,
@@ -518,15 +638,16 @@ static void vblk_start(struct vblk_req *req)
 	}
 	last = &c->seg[c->nout + c->nin - 1];
 	req->status_addr = last->addr + last->len - 1;
-	if (chain_read(req->blk->vdev.gm, &req->cur, &hdr, sizeof(hdr)) < 0) {
+	if (req->err)
 		vdev_broken(&req->blk->vdev, "queue %u, head %u: the header is not in memory",
 			    req->vq->index, c->head);
+	if (req->vq->dead) {		/* by this one, or one before it */
 		vblk_finish(req, VIRTIO_BLK_S_IOERR);
 		return;
 	}
-	bytes = c->out_bytes - sizeof(hdr);
-	sector = le64_get((__force __le64)hdr.sector);
-	req->type = le32_get((__force __le32)hdr.type);
+	bytes = c->out_bytes - sizeof(req->hdr);
+	sector = le64_get((__force __le64)req->hdr.sector);
+	req->type = le32_get((__force __le32)req->hdr.type);
 	switch (req->type) {
 	case VIRTIO_BLK_T_IN:
 		vblk_start_read(req, sector);
@@ -554,14 +675,38 @@ static void vblk_start(struct vblk_req *req)
 /* Bus mastering is on again: answer what was held back. */
 static void vblk_release_held(struct vblk *b)
 {
-	struct vblk_list held = TAILQ_HEAD_INITIALIZER(held);
-	struct vblk_req *req;
+	TAILQ_CONCAT(&b->answers, &b->held, link);
+	vblk_answer(b);
+}
 
-	TAILQ_CONCAT(&held, &b->held, link);
-	while ((req = TAILQ_FIRST(&held))) {
-		TAILQ_REMOVE(&held, req, link);
-		vblk_answer(req, req->err);
+/*
+ * Takes a few chains, at most @max.  Return: how many; *ret_empty: there are
+ * no more.  Otherwise, if they are fewer, there is no request to put one in.
+ */
+static int vblk_pop(struct vblk *b, struct vq *vq, struct vblk_req **ret,
+		    int max, bool *ret_empty)
+{
+	struct vblk_req *req;
+	int n;
+
+	*ret_empty = false;
+	for (n = 0; n < max; n++) {
+		if (!TAILQ_EMPTY(&b->waiting))
+			req = NULL;
+		else
+			req = vblk_get(b);
+		if (!req)
+			break;
+		if (vq_pop(vq, &req->chain) <= 0) {
+			vblk_put(b, req);
+			*ret_empty = true;
+			break;
+		}
+		req->blk = b;
+		req->vq = vq;
+		ret[n] = req;
 	}
+	return n;
 }
 
 /*
@@ -570,25 +715,25 @@ static void vblk_release_held(struct vblk *b)
  */
 static bool vblk_take_chains(struct vblk *b, struct vq *vq, int *budget)
 {
-	struct vblk_req *req;
+	struct vblk_req *req[VBLK_TOGETHER];
+	bool empty = false;
+	int i, n, max;
 
 	while (*budget > 0) {
-		if (!TAILQ_EMPTY(&b->waiting))
-			req = NULL;
-		else
-			req = vblk_get(b);
-		if (!req) {
+		max = MIN(*budget, VBLK_TOGETHER);
+		n = vblk_pop(b, vq, req, max, &empty);
+		for (i = 0; i < n; i++)
+			vblk_read_header(req[i]);
+		guest_batch_run(b->vdev.gm, &b->in);
+		for (i = 0; i < n; i++)
+			vblk_start(req[i]);
+		*budget -= n;
+		if (empty)
+			return true;
+		if (n < max) {
 			b->starved = true;
 			return false;
 		}
-		if (vq_pop(vq, &req->chain) <= 0) {
-			vblk_put(b, req);
-			return true;
-		}
-		(*budget)--;
-		req->blk = b;
-		req->vq = vq;
-		vblk_start(req);
 	}
 	loop_defer(b->vdev.loop, &vq->kick_work);
 	return false;
@@ -624,7 +769,7 @@ static void vblk_drop_list(struct vblk_list *list, struct vq *vq)
 			continue;
 		}
 		if (req->mapped)
-			(void)dma_unmap(req->blk->dma, &req->dma, false);
+			dma_unmap(req->blk->dma, &req->dma);
 		req->mapped = false;
 		vblk_fail(req, VIRTIO_BLK_S_IOERR);
 	}
@@ -646,7 +791,10 @@ static void vblk_drop(struct vdev *vdev, struct vq *vq)
 
 	if (b->throttle)
 		vblk_drop_turns(b, vq);
+	if (!TAILQ_EMPTY(&b->filling))
+		vblk_kick(b);		/* and the backend answers */
 	vblk_drop_list(&b->waiting, vq);
+	vblk_drop_list(&b->answers, vq);
 	vblk_drop_list(&b->held, vq);
 }
 
@@ -791,6 +939,10 @@ int vblk_open(const struct vdev_env *env, struct blk_backend *be,
 	TAILQ_INIT(&b->free);
 	TAILQ_INIT(&b->waiting);
 	TAILQ_INIT(&b->held);
+	TAILQ_INIT(&b->filling);
+	TAILQ_INIT(&b->answers);
+	b->out.to_guest = true;
+	b->answer_work.fn = vblk_answer_fn;
 	b->kick_work.fn = vblk_kick_fn;
 	b->room.work.fn = vblk_room_fn;
 	b->st = (struct vblk_state *)(void *)env->state->vdev.device;
@@ -841,6 +993,7 @@ void vblk_close(struct vdev *vdev)
 	b = vblk_of(vdev);
 	vdev_fini(vdev);
 	loop_defer_cancel(&b->kick_work);
+	loop_defer_cancel(&b->answer_work);
 	guest_mem_wait_cancel(vdev->gm, &b->room);
 	vblk_throttle_close(b->throttle);
 	b->be->ops->close(b->be);

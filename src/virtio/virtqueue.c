@@ -16,6 +16,7 @@
 #include "trace.h"
 #include "vdev.h"
 #include "virtqueue.h"
+#include "vq_ahead.h"
 
 _Static_assert(sizeof(struct vring_desc) == 16, "2.7.5");
 _Static_assert(VQ_MAX_SEGS <= UINT16_MAX, "nout and nin");
@@ -29,18 +30,6 @@ _Static_assert(VQ_MAX_SEGS <= UINT16_MAX, "nout and nin");
 
 /* A ring that finds no room among dom0's grants; a tenth of a second each. */
 #define MAP_TRIES		100u
-
-/* The avail and used rings as arrays of 16 bits; see the header. */
-enum {
-	RING_FLAGS = 0,
-	RING_IDX = 1,
-	RING_ENTRIES = 2,
-};
-
-static __le16 __guest *vq_avail(const struct vq *vq, unsigned int i)
-{
-	return (__le16 __guest *)vq->avail_map.base + i;
-}
 
 static __le16 __guest *vq_used(const struct vq *vq, unsigned int i)
 {
@@ -164,6 +153,7 @@ void vq_unmap(struct vq *vq)
 	guest_mem_unmap(gm, &vq->desc_map);
 	guest_mem_unmap(gm, &vq->avail_map);
 	guest_mem_unmap(gm, &vq->used_map);
+	vq->vdev->ahead.vq = NULL;
 	vq->mapped = false;
 }
 
@@ -337,7 +327,7 @@ static int vq_walk(struct vq *vq, struct vq_chain *c,
 static int vq_walk_indirect(struct vq *vq, struct vq_chain *c,
 			    const struct vring_desc *d)
 {
-	struct vring_desc *table = vq->vdev->indirect;
+	const struct vring_desc *table = vq->vdev->indirect;
 	uint64_t addr = le64_get((__force __le64)d->addr);
 	uint32_t len = le32_get((__force __le32)d->len);
 	uint32_t count = len / sizeof(*table);
@@ -349,7 +339,12 @@ static int vq_walk_indirect(struct vq *vq, struct vq_chain *c,
 	r = vq_check_kind(vq, "an indirect table", addr);
 	if (r < 0)
 		return r;
-	if (guest_mem_read(vq->vdev->gm, table, addr, len) < 0)
+	if (guest_is_grant(addr) && count <= VQ_AHEAD_DESCS)
+		table = vq_ahead_take(vq, addr, len);
+	else if (guest_mem_read(vq->vdev->gm, vq->vdev->indirect, addr,
+				len) < 0)
+		table = NULL;
+	if (!table)
 		return vdev_broken(vq->vdev, "queue %u, head %u: the indirect table at %#llx is not in memory",
 				   vq->index, c->head,
 				   (unsigned long long)addr);

@@ -62,6 +62,18 @@ struct vq {
 	struct loop_work	flush_work;
 };
 
+/* The avail and used rings as arrays of 16 bits. */
+enum {
+	RING_FLAGS = 0,
+	RING_IDX = 1,
+	RING_ENTRIES = 2,
+};
+
+static inline __le16 __guest *vq_avail(const struct vq *vq, unsigned int i)
+{
+	return (__le16 __guest *)vq->avail_map.base + i;
+}
+
 /*
  * A chain, private to us: the guest can no longer change it.  Readable
  * segments (driver to device) come first.  All lengths are in bytes.
