@@ -293,6 +293,9 @@ static int vnet_rx_fill_first(struct vnet *n, struct vnet_queue *q,
 	int r;
 
 	hdr->num_buffers = (__force __virtio16)le16_put((uint16_t)buffers);
+	if (!q->placed)			/* all of it is in buf, in one piece */
+		return chain_write(n->vdev.gm, &cur, q->buf,
+				   MIN(q->first, q->len) + len);
 	r = chain_write(n->vdev.gm, &cur, q->buf, MIN(q->first, q->len));
 	if (r < 0 || !len)
 		return r;
