@@ -16,6 +16,8 @@
  *   net_ctrl(class, cmd, err)		a command of the driver's was executed
  *   gmem_map(addr, pages, good)	foreign pages mapped
  *   gmem_invalidate(epoch)		mappings dropped
+ *   grant_map(pages, ok)		granted pages mapped
+ *   grant_copy(segments, failed)	one call for so many
  *   msi(addr, data)			message signalled interrupt injected
  *   intx(dev, level)			interrupt line driven
  */
