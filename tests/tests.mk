@@ -74,11 +74,11 @@ check-lab:
 
 # Real Xen.
 check-xen: $(BIN)
-	$(Q)tests/need lab emulator && tests/lab/xenlab prepare && tests/lab/xenlab run
+	$(Q)tests/need lab emulator kernel && tests/lab/xenlab prepare && tests/lab/xenlab run
 demo: $(BIN)
 	$(Q)tests/need lab && tests/lab/xenlab run demo
 bench-xen: $(BIN)
-	$(Q)tests/need lab emulator && tests/lab/xenlab prepare && tests/lab/xenlab bench
+	$(Q)tests/need lab emulator kernel && tests/lab/xenlab prepare && tests/lab/xenlab bench
 
 test:
 	$(Q)$(MAKE) check

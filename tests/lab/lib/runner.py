@@ -702,13 +702,17 @@ class Play:
             wrong.append("a domain is left over: " + " ".join(domains()))
         if kind.takes_packages(self.spec.dom0):
             wrong += self.uninstall()
+        consoles = [f"{d.name}.{c}" for d in self.domains.values()
+                    for c in d.consoles]
         for path in os.listdir(self.log):
-            if ".daemon" not in path and path != "journal":
+            if (".daemon" not in path and path != "journal" and
+                    path not in consoles):
                 continue
             with open(os.path.join(self.log, path), errors="replace",
                       encoding="utf-8") as f:
                 text = f.read()
-            bad = re.search(r".*(Sanitizer|Assertion|runtime error:).*", text)
+            bad = re.search(r".*(Sanitizer|Assertion|runtime error:|"
+                            r"Grant still in use).*", text)
             if bad:
                 wrong.append(f"{path}: {bad.group(0)}")
         if lines_of("pidof xen-virtiod"):
@@ -791,7 +795,7 @@ def main():
     with open("/lab/job.json", encoding="utf-8") as f:
         job = json.load(f)
     for name in job["scenarios"]:
-        spec = lang.load(f"/lab/tests/scenarios/{name}")
+        spec = lang.named("/lab/tests", name)
         began = time.monotonic()
         host.tell("begin", name=name, about=spec.about)
         play = Play(spec, host, "/log")

@@ -11,6 +11,8 @@ from kind import KINDS, takes_packages
 
 GUEST_KEYS = ("type", "vcpus", "memory", "kernel", "ramdisk", "cmdline",
               "console", "device", "option", "xl", "agent")
+# The lab's own (kernel.py), as dom0 sees it.
+GRANTS_KERNEL = {"pvh": "/lab/grants/vmlinux", "hvm": "/lab/grants/bzImage"}
 LIFE = ("create", "start", "serve", "unpause", "login", "boot", "shutdown",
         "reboot", "destroy", "stop")
 NAME = re.compile(r"[a-z][a-z0-9]*$")
@@ -219,6 +221,30 @@ def parse(text, name, path=None):
 def load(path):
     with open(path, encoding="utf-8") as f:
         return parse(f.read(), os.path.basename(path), path)
+
+
+def named(top, name):
+    """A scenario by its name; NAME+grants is NAME as grants() makes it."""
+    plain, plus, variant = name.partition("+")
+    s = load(os.path.join(top, "scenarios", plain))
+    if plus:
+        if variant != "grants":
+            raise ScenarioError(f"{name}: the one variant there is, is "
+                                f"{plain}+grants")
+        grants(s)
+    return s
+
+
+def grants(s):
+    """The same with guests that grant what they use, and nothing else."""
+    s.name += "+grants"
+    s.about += ", by grants"
+    for g in s.guests.values():
+        if g.kernel:
+            continue
+        g.kernel = GRANTS_KERNEL[g.type]
+        g.devices = [d if "grants=" in d else d + ",grants=require"
+                     for d in g.devices]
 
 
 def check(step, status, output, kept):

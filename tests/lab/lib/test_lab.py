@@ -189,6 +189,21 @@ class Scenarios(unittest.TestCase):
             with self.subTest(name):
                 scenario.load(os.path.join(top, name))
 
+    def test_grants(self):
+        top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        plain = scenario.named(top, "demo")
+        s = scenario.named(top, "demo+grants")
+        self.assertEqual(s.name, "demo+grants")
+        self.assertNotEqual(s.about, plain.about)
+        for name, g in s.guests.items():
+            self.assertIn(g.kernel, scenario.GRANTS_KERNEL.values())
+            self.assertEqual(len(g.devices),
+                             len(plain.guests[name].devices))
+            for d in g.devices:
+                self.assertTrue(d.endswith(",grants=require"))
+        with self.assertRaises(scenario.ScenarioError):
+            scenario.named(top, "demo+rants")
+
 
 class Patience(unittest.TestCase):
     def test_busy_machine_gets_more(self):

@@ -1,0 +1,81 @@
+"""A guest's kernel that grants what its virtio drivers use.
+
+Debian's own kernels cannot (CONFIG_XEN_VIRTIO is off), so the lab builds one
+from Debian's source, with little more than what a guest of the lab needs, once,
+and keeps
+
+    vmlinux         for PVH guests
+    bzImage         for HVM guests
+
+The source is that of Linux 6.12: before 6.4 grants for PCI devices on x86 end
+in a NULL pointer (xen_dt_get_node() follows the parent of a root bus).
+"""
+
+import glob
+import hashlib
+import os
+import shutil
+
+import debian
+import image
+from base import LAB, BuildError, made_once, run
+
+SOURCE = "linux-source-6.12"
+CONFIG = "guest/kernel.config"
+WANTED = ("CONFIG_XEN_VIRTIO=y", "CONFIG_XEN_VIRTIO_FORCE_GRANT=y")
+
+
+def key():
+    """Names the kernel that is made so."""
+    h = hashlib.sha256(SOURCE.encode())
+    for path in (CONFIG, "lib/kernel.py"):
+        with open(os.path.join(LAB, path), "rb") as f:
+            h.update(b"\0" + f.read())
+    return "kernel-" + h.hexdigest()[:16]
+
+
+def download(tmp):
+    """The source, unpacked."""
+    run(["apt-get", "-q", *debian.sandbox(), "download", SOURCE], cwd=tmp)
+    deb = glob.glob(os.path.join(tmp, SOURCE + "_*.deb"))[0]
+    run(["dpkg-deb", "-x", deb, tmp])
+    tar = os.path.join(tmp, "usr/src", SOURCE + ".tar.xz")
+    run(["tar", "-x", "-C", tmp, "-f", tar])
+    os.unlink(deb)
+    os.unlink(tar)
+    return os.path.join(tmp, SOURCE)
+
+
+def configure(tree):
+    with open(os.path.join(LAB, CONFIG), encoding="ascii") as f:
+        text = f.read()
+    with open(os.path.join(tree, "kernel/configs/lab.config"), "w",
+              encoding="ascii") as f:
+        f.write(text)
+    run(["make", "-s", "tinyconfig", "lab.config"], cwd=tree)
+    with open(os.path.join(tree, ".config"), encoding="utf-8") as f:
+        got = f.read().splitlines()
+    asked = [x for x in text.splitlines() if x.endswith("=y")]
+    missing = [x for x in [*asked, *WANTED] if x not in got]
+    if missing:
+        raise BuildError("this kernel cannot have " + " ".join(missing))
+
+
+def build(out, progress):
+    tmp = os.path.join(out, "tmp")
+    os.mkdir(tmp)
+    with progress.step("download Linux's source"):
+        tree = download(tmp)
+    configure(tree)
+    with progress.step("build a kernel that grants (some minutes, once)"):
+        run(["make", "-s", f"-j{os.cpu_count()}", "bzImage"], cwd=tree)
+    bzimage = os.path.join(tree, "arch/x86/boot/bzImage")
+    shutil.copyfile(bzimage, os.path.join(out, "bzImage"))
+    with open(os.path.join(out, "vmlinux"), "wb") as f:
+        f.write(image.vmlinux_of(bzimage))
+    shutil.rmtree(tmp)
+
+
+def prepare(progress):
+    """The directory with the kernel; made if it is not there."""
+    return made_once(key(), build, progress)
