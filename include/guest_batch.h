@@ -42,7 +42,7 @@ static inline void guest_batch_run(struct guest_mem *gm, struct guest_batch *b)
  * well, so that one may stand for several copies.
  */
 static inline void guest_batch_add(struct guest_mem *gm, struct guest_batch *b,
-				   uint64_t addr, void *buf, uint32_t len,
+				   uint64_t addr, void *buf, size_t len,
 				   int *err)
 {
 	struct guest_copy copy = { .addr = addr, .buf = buf, .len = len };

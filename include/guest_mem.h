@@ -126,7 +126,7 @@ unsigned int guest_mem_epoch(const struct guest_mem *gm);
 struct guest_copy {
 	uint64_t	addr;
 	void		*buf;		/* our side */
-	uint32_t	len;
+	size_t		len;
 	int		err;		/* out: 0; or -EFAULT, then part of
 					 * it may have been copied */
 };

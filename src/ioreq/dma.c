@@ -203,7 +203,7 @@ static void bounce_copy(struct dma_space *ds, struct dma_op *op,
 			GUEST_PAGE_SIZE - done % GUEST_PAGE_SIZE);
 		n = MIN(n, (size_t)(cur->seg->len - cur->off));
 		guest_batch_add(ds->gm, batch, cur->seg->addr + cur->off, p,
-				(uint32_t)n, &op->err);
+				n, &op->err);
 		dma_cursor_advance(cur, n);
 	}
 }

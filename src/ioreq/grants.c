@@ -67,12 +67,12 @@ static void copy_run(struct grants *g, struct guest_copy *list)
 }
 
 /* At most to the end of the page.  Return: how many bytes that is. */
-static uint32_t copy_add(struct grants *g, uint64_t addr, char *buf,
-			 uint32_t len, bool to_guest, unsigned int owner)
+static size_t copy_add(struct grants *g, uint64_t addr, char *buf, size_t len,
+		       bool to_guest, unsigned int owner)
 {
 	xengnttab_grant_copy_segment_t *seg = &g->seg[g->nsegs];
 	uint16_t off = (uint16_t)(addr % GUEST_PAGE_SIZE);
-	uint32_t n = MIN(len, GUEST_PAGE_SIZE - off);
+	size_t n = MIN(len, (size_t)(GUEST_PAGE_SIZE - off));
 
 	*seg = (xengnttab_grant_copy_segment_t){
 		.len	= (uint16_t)n,
@@ -97,9 +97,9 @@ static uint32_t copy_add(struct grants *g, uint64_t addr, char *buf,
 void grants_copy(struct grants *g, struct guest_copy *list,
 		 unsigned int count, bool to_guest)
 {
-	uint32_t first, done, n;
+	size_t pages, done, n;
 	unsigned int i;
-	size_t pages;
+	uint32_t first;
 
 	for (i = 0; i < count; i++) {
 		if (list[i].err || !list[i].len ||

@@ -124,7 +124,7 @@ int guest_mem_copy(struct guest_mem *gm, struct guest_copy *list,
 int guest_mem_read(struct guest_mem *gm, void *dst, uint64_t addr, size_t len)
 {
 	struct guest_copy one = {
-		.addr = addr, .buf = dst, .len = (uint32_t)len,
+		.addr = addr, .buf = dst, .len = len,
 	};
 
 	return guest_mem_copy(gm, &one, 1, false);
@@ -135,7 +135,7 @@ int guest_mem_write(struct guest_mem *gm, uint64_t addr, const void *src,
 {
 	struct guest_copy one = {
 		.addr = addr, .buf = (void *)(uintptr_t)src,
-		.len = (uint32_t)len,
+		.len = len,
 	};
 
 	return guest_mem_copy(gm, &one, 1, true);

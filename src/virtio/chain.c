@@ -32,7 +32,7 @@ static int chain_copy(struct guest_mem *gm, struct dma_cursor *cur,
 		list[count++] = (struct guest_copy){
 			.addr	= cur->seg->addr + cur->off,
 			.buf	= p,
-			.len	= (uint32_t)n,
+			.len	= n,
 		};
 		dma_cursor_advance(cur, n);
 		if (count == CHAIN_COPIES || n == len) {

@@ -608,8 +608,8 @@ static void vblk_read_header(struct vblk_req *req)
 	for (; left; left -= n, p += n) {
 		n = MIN(left, (size_t)(req->cur.seg->len - req->cur.off));
 		guest_batch_add(req->blk->vdev.gm, &req->blk->in,
-				req->cur.seg->addr + req->cur.off, p,
-				(uint32_t)n, &req->err);
+				req->cur.seg->addr + req->cur.off, p, n,
+				&req->err);
 		dma_cursor_advance(&req->cur, n);
 	}
 }

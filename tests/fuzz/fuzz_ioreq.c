@@ -316,8 +316,14 @@ static void act_ring(void)
 
 static void op_end(unsigned int i, bool deliver)
 {
-	if (run.op_ds[i])
-		(void)dma_unmap(run.op_ds[i], &run.op[i], deliver);
+	struct guest_batch batch = { .to_guest = true };
+
+	if (!run.op_ds[i])
+		return;
+	if (deliver)
+		dma_deliver(run.op_ds[i], &run.op[i], &batch);
+	guest_batch_run(domain_mem(run.dom), &batch);
+	dma_unmap(run.op_ds[i], &run.op[i]);
 	run.op_ds[i] = NULL;
 }
 
@@ -344,6 +350,7 @@ static void act_dma(void)
 	unsigned int i = what % NOPS, n = 1 + (what >> 3 & 3), s;
 	struct dma_cursor cur = { run.seg[i], n, 0 };
 	struct dma_space *ds = run.ds[what >> 5 & 1];
+	struct guest_batch batch = { 0 };
 	int r;
 
 	if (run.op_ds[i]) {
@@ -356,7 +363,8 @@ static void act_dma(void)
 		run.seg[i][s].len = 1 + (uint32_t)take(2) * (take8() + 1u);
 	}
 	r = dma_map(ds, &run.op[i], &cur, what & 0x40 ? DMA_TO_GUEST :
-		    DMA_FROM_GUEST);
+		    DMA_FROM_GUEST, &batch);
+	guest_batch_run(domain_mem(run.dom), &batch);
 	if (r == 0)
 		run.op_ds[i] = ds;
 	else

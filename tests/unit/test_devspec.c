@@ -386,7 +386,7 @@ static void test_net_offloads(void **state)
 
 #define KIND_USE	"is no kind of device: use blk,KEY=VALUE,... or " \
 			"net,KEY=VALUE,..."
-#define NET_KEYS	"bridge, tap, bdf, mac, mtu, queues, queue-size, " \
+#define NET_KEYS	"bridge, tap, bdf, grants, mac, mtu, queues, queue-size, " \
 			"rate, script, downscript, ifname, persist, engine, " \
 			"csum, tso, uso, guest_csum, guest_tso4, guest_tso6, " \
 			"guest_ecn, guest_uso4, guest_uso6, host_tso4, "	\

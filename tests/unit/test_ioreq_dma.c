@@ -74,6 +74,30 @@ static void space(struct fixture *f, bool bounce, unsigned int unit)
 	assert_int_equal(dma_open(f->g.gm, bounce, unit, &f->ds), 0);
 }
 
+/* What is to be copied from the guest is there when this returns. */
+static int map(struct fixture *f, struct dma_op *op, struct dma_cursor *cur,
+	       enum dma_dir dir)
+{
+	struct guest_batch batch = { .to_guest = false };
+	int r;
+
+	r = dma_map(f->ds, op, cur, dir, &batch);
+	guest_batch_run(f->g.gm, &batch);
+	return r;
+}
+
+/* Return: whether what was to be delivered was. */
+static int unmap(struct fixture *f, struct dma_op *op, bool deliver)
+{
+	struct guest_batch batch = { .to_guest = true };
+
+	if (deliver)
+		dma_deliver(f->ds, op, &batch);
+	guest_batch_run(f->g.gm, &batch);
+	dma_unmap(f->ds, op);
+	return op->err;
+}
+
 static void one_seg(struct fixture *f, uint64_t addr, uint32_t len)
 {
 	f->seg[0] = (struct dma_seg){ addr, len };
@@ -158,7 +182,7 @@ static size_t piece(struct fixture *f, enum dma_dir dir, unsigned int unit)
 	uint8_t *got, *want;
 	size_t n, i;
 
-	assert_int_equal(dma_map(f->ds, &f->op, &f->cur, dir), 0);
+	assert_int_equal(map(f, &f->op, &f->cur, dir), 0);
 	n = f->op.bytes;
 	assert_true(n > 0 && n <= DMA_MAX_BYTES && n % unit == 0);
 	assert_int_equal(iov_bytes(&f->op), n);
@@ -175,7 +199,7 @@ static size_t piece(struct fixture *f, enum dma_dir dir, unsigned int unit)
 		backend(&f->op, want, true);
 		model_copy(f, before, want, n, true);
 	}
-	assert_int_equal(dma_unmap(f->ds, &f->op, true), 0);
+	assert_int_equal(unmap(f, &f->op, true), 0);
 	test_free(got);
 	test_free(want);
 	return n;
@@ -295,7 +319,7 @@ static void test_scraps_too_small(void **state)
 	space(f, false, 512);
 	scraps(f, 512, 1);
 	before = f->cur;
-	assert_int_equal(dma_map(f->ds, &f->op, &f->cur, DMA_TO_GUEST),
+	assert_int_equal(map(f, &f->op, &f->cur, DMA_TO_GUEST),
 			 -E2BIG);
 	assert_memory_equal(&f->cur, &before, sizeof(before));
 
@@ -307,10 +331,10 @@ static void test_scraps_too_small(void **state)
 
 	/* But less than a unit is less. */
 	one_seg(f, RAM, 511);
-	assert_int_equal(dma_map(f->ds, &f->op, &f->cur, DMA_TO_GUEST),
+	assert_int_equal(map(f, &f->op, &f->cur, DMA_TO_GUEST),
 			 -E2BIG);
 	space(f, false, 512);
-	assert_int_equal(dma_map(f->ds, &f->op, &f->cur, DMA_FROM_GUEST),
+	assert_int_equal(map(f, &f->op, &f->cur, DMA_FROM_GUEST),
 			 -E2BIG);
 	assert_int_equal(f->cur.off, 0);
 }
@@ -323,23 +347,23 @@ static void test_where(void **state)
 
 	space(f, false, 512);
 	one_seg(f, CHUNK - 1024, 2048);
-	assert_int_equal(dma_map(f->ds, &f->op, &f->cur, DMA_FROM_GUEST), 0);
+	assert_int_equal(map(f, &f->op, &f->cur, DMA_FROM_GUEST), 0);
 	assert_int_equal(f->op.iovcnt, 2);
 	assert_int_equal((uintptr_t)f->op.iov[0].iov_base % PAGE, PAGE - 1024);
 	*(uint8_t *)f->op.iov[0].iov_base ^= 0xff;
 	fake_ram_read(CHUNK - 1024, &b, 1);
 	assert_int_equal(b, f->model[CHUNK - 1024 - RAM] ^ 0xff);
-	assert_int_equal(dma_unmap(f->ds, &f->op, false), 0);
+	assert_int_equal(unmap(f, &f->op, false), 0);
 
 	space(f, true, 512);
 	one_seg(f, CHUNK - 1024, 0x100000);
-	assert_int_equal(dma_map(f->ds, &f->op, &f->cur, DMA_FROM_GUEST), 0);
+	assert_int_equal(map(f, &f->op, &f->cur, DMA_FROM_GUEST), 0);
 	assert_int_equal(f->op.iovcnt, 1);
 	assert_int_equal((uintptr_t)f->op.iov[0].iov_base % PAGE, 0);
 	*(uint8_t *)f->op.iov[0].iov_base ^= 0x55;
 	fake_ram_read(CHUNK - 1024, &b, 1);
 	assert_int_equal(b, f->model[CHUNK - 1024 - RAM] ^ 0xff);
-	assert_int_equal(dma_unmap(f->ds, &f->op, true), 0);	/* not for us */
+	assert_int_equal(unmap(f, &f->op, true), 0);	/* not for us */
 	fake_ram_read(CHUNK - 1024, &b, 1);
 	assert_int_equal(b, f->model[CHUNK - 1024 - RAM] ^ 0xff);
 }
@@ -357,11 +381,11 @@ static void test_pool_in_disorder(void **state)
 	for (i = 0; i < 64; i++) {
 		at = (struct dma_cursor){ f->seg, 1, i * 0x4000 };
 		f->seg[0].len = (i + 1) * 0x4000;
-		assert_int_equal(dma_map(f->ds, &op[i], &at, DMA_FROM_GUEST),
+		assert_int_equal(map(f, &op[i], &at, DMA_FROM_GUEST),
 				 0);
 	}
 	for (i = 0; i < 64; i++)
-		assert_int_equal(dma_unmap(f->ds, &op[i * 29 % 64], false), 0);
+		assert_int_equal(unmap(f, &op[i * 29 % 64], false), 0);
 	for (i = 0; i < 4; i++) {
 		one_seg(f, RAM + i * PAGE, 0x100000);
 		assert_int_equal(piece(f, DMA_TO_GUEST, 512), 0x100000);
@@ -377,9 +401,9 @@ static void test_not_delivered(void **state)
 
 	space(f, true, 512);
 	one_seg(f, RAM + 100, 4096);
-	assert_int_equal(dma_map(f->ds, &f->op, &f->cur, DMA_TO_GUEST), 0);
+	assert_int_equal(map(f, &f->op, &f->cur, DMA_TO_GUEST), 0);
 	memset(f->op.iov[0].iov_base, 0x5a, 4096);
-	assert_int_equal(dma_unmap(f->ds, &f->op, false), 0);
+	assert_int_equal(unmap(f, &f->op, false), 0);
 	expect_model(f);
 }
 
@@ -390,11 +414,11 @@ static void test_undeliverable(void **state)
 
 	space(f, true, 512);
 	one_seg(f, RAM, 3 * PAGE);
-	assert_int_equal(dma_map(f->ds, &f->op, &f->cur, DMA_TO_GUEST), 0);
+	assert_int_equal(map(f, &f->op, &f->cur, DMA_TO_GUEST), 0);
 	memset(f->op.iov[0].iov_base, 0x5a, 3 * PAGE);
 	fake_ram_del(RAM / PAGE + 2, 1);	/* ballooned out meanwhile */
 	guest_mem_invalidate(f->g.gm);
-	assert_int_equal(dma_unmap(f->ds, &f->op, true), -EFAULT);
+	assert_int_equal(unmap(f, &f->op, true), -EFAULT);
 	fake_ram_read(RAM, got, sizeof(got));
 	assert_int_equal(got[0], 0x5a);
 	assert_int_equal(got[sizeof(got) - 1], 0x5a);
@@ -409,13 +433,13 @@ static void test_invalidate_under_way(void **state)
 
 	space(f, false, 512);
 	one_seg(f, RAM, PAGE);
-	assert_int_equal(dma_map(f->ds, &f->op, &f->cur, DMA_TO_GUEST), 0);
+	assert_int_equal(map(f, &f->op, &f->cur, DMA_TO_GUEST), 0);
 	p = f->op.iov[0].iov_base;
 	fake_ram_del(RAM / PAGE, 1);
 	guest_mem_invalidate(f->g.gm);
 	fake_turn(f->g.loop);
 	memset(p, 1, PAGE);
-	assert_int_equal(dma_unmap(f->ds, &f->op, true), 0);
+	assert_int_equal(unmap(f, &f->op, true), 0);
 	fake_turn(f->g.loop);
 	assert_int_equal(fake.maps, 0);
 }
@@ -432,26 +456,26 @@ static void test_pool_exhausted(void **state)
 	space(f, true, 512);
 	for (i = 0; i < 4; i++) {
 		one_seg(f, RAM, DMA_MAX_BYTES);
-		assert_int_equal(dma_map(f->ds, &op[i], &f->cur,
+		assert_int_equal(map(f, &op[i], &f->cur,
 					 i & 1 ? DMA_TO_GUEST :
 					 DMA_FROM_GUEST), 0);
 	}
 	one_seg(f, RAM, 512);
 	before = f->cur;
 	for (i = 0; i < 3; i++) {
-		assert_int_equal(dma_map(f->ds, &op[4], &f->cur,
+		assert_int_equal(map(f, &op[4], &f->cur,
 					 DMA_FROM_GUEST), -EAGAIN);
 		assert_memory_equal(&f->cur, &before, sizeof(before));
 	}
-	assert_int_equal(dma_unmap(f->ds, &op[0], false), 0);
-	assert_int_equal(dma_map(f->ds, &op[4], &f->cur, DMA_FROM_GUEST), 0);
+	assert_int_equal(unmap(f, &op[0], false), 0);
+	assert_int_equal(map(f, &op[4], &f->cur, DMA_FROM_GUEST), 0);
 	one_seg(f, RAM, DMA_MAX_BYTES);		/* a page too much */
-	assert_int_equal(dma_map(f->ds, &op[0], &f->cur, DMA_FROM_GUEST),
+	assert_int_equal(map(f, &op[0], &f->cur, DMA_FROM_GUEST),
 			 -EAGAIN);
 	one_seg(f, RAM, DMA_MAX_BYTES - PAGE);
-	assert_int_equal(dma_map(f->ds, &op[0], &f->cur, DMA_FROM_GUEST), 0);
+	assert_int_equal(map(f, &op[0], &f->cur, DMA_FROM_GUEST), 0);
 	for (i = 0; i < 5; i++)
-		assert_int_equal(dma_unmap(f->ds, &op[i], false), 0);
+		assert_int_equal(unmap(f, &op[i], false), 0);
 	expect_model(f);
 }
 
@@ -469,19 +493,19 @@ static void test_maps_exhausted(void **state)
 	space(f, false, 512);
 	for (n = 0; n < 8; n++) {
 		f->cur = (struct dma_cursor){ f->seg, DMA_MAX_IOV, 0 };
-		if (dma_map(f->ds, &op[n], &f->cur, DMA_FROM_GUEST) < 0)
+		if (map(f, &op[n], &f->cur, DMA_FROM_GUEST) < 0)
 			break;
 		assert_int_equal(op[n].bytes, DMA_MAX_IOV * 512);
 		guest_mem_invalidate(f->g.gm);
 	}
 	assert_int_equal(n, 7);
-	assert_int_equal(dma_map(f->ds, &op[n], &f->cur, DMA_FROM_GUEST),
+	assert_int_equal(map(f, &op[n], &f->cur, DMA_FROM_GUEST),
 			 -EAGAIN);
 	assert_int_equal(f->cur.nseg, DMA_MAX_IOV);
-	assert_int_equal(dma_unmap(f->ds, &op[3], true), 0);
-	assert_int_equal(dma_map(f->ds, &op[3], &f->cur, DMA_FROM_GUEST), 0);
+	assert_int_equal(unmap(f, &op[3], true), 0);
+	assert_int_equal(map(f, &op[3], &f->cur, DMA_FROM_GUEST), 0);
 	for (i = 0; i < n; i++)
-		assert_int_equal(dma_unmap(f->ds, &op[i], true), 0);
+		assert_int_equal(unmap(f, &op[i], true), 0);
 }
 
 /* ---- addresses that are not there ---- */
@@ -512,7 +536,7 @@ static void test_bad_segments(void **state)
 			       f->cur.off < RAM_BYTES - DMA_MAX_BYTES)
 				(void)piece(f, DMA_FROM_GUEST, 512);
 			before = f->cur;
-			assert_int_equal(dma_map(f->ds, &f->op, &f->cur,
+			assert_int_equal(map(f, &f->op, &f->cur,
 						 DMA_FROM_GUEST), -EFAULT);
 			assert_memory_equal(&f->cur, &before, sizeof(before));
 		}
@@ -533,11 +557,11 @@ static void test_bad_segment_to_guest(void **state)
 
 	space(f, true, 512);
 	one_seg(f, 0, 512);
-	assert_int_equal(dma_map(f->ds, &f->op, &f->cur, DMA_TO_GUEST), 0);
-	assert_int_equal(dma_unmap(f->ds, &f->op, true), -EFAULT);
+	assert_int_equal(map(f, &f->op, &f->cur, DMA_TO_GUEST), 0);
+	assert_int_equal(unmap(f, &f->op, true), -EFAULT);
 	space(f, false, 512);
 	one_seg(f, 0, 512);
-	assert_int_equal(dma_map(f->ds, &f->op, &f->cur, DMA_TO_GUEST),
+	assert_int_equal(map(f, &f->op, &f->cur, DMA_TO_GUEST),
 			 -EFAULT);
 }
 

@@ -205,9 +205,14 @@ static void test_every_step_fails(void **state)
 		  "cannot bind the event channel of d7v0: Invalid argument" },
 		{ FAKE_BIND, 3, ENOSPC, -ENOSPC,
 		  "cannot bind the event channel of d7v2: No space left on device" },
-		{ FAKE_CALLOC, 2, ENOMEM, -ENOMEM,
-		  "d7: Cannot allocate memory" },
+		/* The second is for grants, and these can be done without. */
 		{ FAKE_CALLOC, 3, ENOMEM, -ENOMEM,
+		  "d7: Cannot allocate memory" },
+		{ FAKE_CALLOC, 4, ENOMEM, -ENOMEM,
+		  "d7: Cannot allocate memory" },
+		{ FAKE_CALLOC, 5, ENOMEM, -ENOMEM,
+		  "d7: Cannot allocate memory" },
+		{ FAKE_CALLOC, 6, ENOMEM, -ENOMEM,
 		  "d7: Cannot allocate memory" },
 		{ FAKE_MAP_RANGE, 1, EEXIST, -EEXIST,
 		  "cannot take port 0xcf8 of d7: File exists" },
@@ -282,7 +287,7 @@ static void test_failing_with_a_request(void **state)
 					   IOREQ_WRITE, 0x1000);
 	fake.page->vcpu_ioreq[1].data_is_ptr = 1;
 	fake.page->vcpu_ioreq[1].state = STATE_IOREQ_READY;
-	fake_fail(FAKE_CALLOC, 3, 1, ENOMEM);		/* the loop's */
+	fake_fail(FAKE_CALLOC, 6, 1, ENOMEM);		/* the loop's */
 	assert_int_equal(open_dom(f, true), -ENOMEM);
 	assert_int_equal(fake.notified[1], 1);
 	assert_int_equal(fake.stuck, 0);

@@ -17,7 +17,7 @@
 static void test_layout(void **unused)
 {
 	(void)unused;
-	assert_int_equal(STATE_VERSION, 3);
+	assert_int_equal(STATE_VERSION, 4);
 	assert_int_equal(sizeof(struct state_head), 16);
 
 	assert_int_equal(offsetof(struct fn_state, pci), 0);
@@ -26,7 +26,7 @@ static void test_layout(void **unused)
 	assert_int_equal(offsetof(struct fn_state, vq), 648);
 	assert_int_equal(sizeof(struct vq_state), 168);
 	assert_int_equal(offsetof(struct fn_state, stats), 648 + 17 * 168);
-	assert_int_equal(sizeof(struct fn_state), 648 + 17 * 168 + 88);
+	assert_int_equal(sizeof(struct fn_state), 648 + 17 * 168 + 104);
 
 	assert_int_equal(offsetof(struct msix_state, pending), 18 * 16);
 
@@ -79,7 +79,7 @@ static void test_file(void **unused)
 	assert_int_equal(st.st_size, HEAD_BYTES + 3 * sizeof(fn));
 	assert_int_equal(pread(fd, &head, sizeof(head), 0), sizeof(head));
 	assert_int_equal(head.magic, 0x58564430);
-	assert_int_equal(head.version, 3);
+	assert_int_equal(head.version, 4);
 	assert_int_equal(head.fn_bytes, sizeof(fn));
 	assert_int_equal(head.fn_count, 3);
 
