@@ -491,6 +491,7 @@ int toyblk_start(struct toyblk *b, const struct toyblk_conf *conf)
 	int r;
 
 	b->conf = *conf;
+	b->conf.grants |= getenv("XEN_TOY_GRANTS") != NULL;
 	if (!b->conf.queues)
 		b->conf.queues = 1;
 	r = toyblk_reset(b);

@@ -139,6 +139,7 @@ void path_stop(struct toy *t, struct toy_proc *p)
 		fail_msg("ended with %d:\n%s", r, toy_log(p));
 	assert_int_equal(toy_servers(t), 0);
 	assert_int_equal(t->xen.hyp->leaked_maps, 0);
+	assert_int_equal(t->xen.hyp->grants_in_use, 0);
 	assert_no_fault(t);
 }
 
