@@ -27,6 +27,7 @@
 #include <time.h>
 #include <xenctrl.h>
 #include <xen/sys/evtchn.h>
+#include <xen/sys/gntdev.h>
 #include <xen/sys/privcmd.h>
 
 #include "sandbox.h"
@@ -132,7 +133,9 @@ static int do_ioctls(void)
 	static const unsigned long nrs[] = {
 		IOCTL_PRIVCMD_DM_OP, IOCTL_PRIVCMD_MMAPBATCH,
 		IOCTL_PRIVCMD_MMAPBATCH_V2, IOCTL_EVTCHN_NOTIFY, TUNGETIFF,
-		TUNSETOFFLOAD, BLKDISCARD,
+		TUNSETOFFLOAD, BLKDISCARD, IOCTL_GNTDEV_MAP_GRANT_REF,
+		IOCTL_GNTDEV_UNMAP_GRANT_REF,
+		IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR, IOCTL_GNTDEV_GRANT_COPY,
 	};
 	size_t i;
 
@@ -153,6 +156,49 @@ static void test_ioctls(void **state)
 }
 
 /* ---- what does not ---- */
+
+static unsigned long nr;
+
+static int do_ioctl(void)
+{
+	return ioctl(devnull, nr, NULL) == 0;
+}
+
+/* What is not granted cannot be mapped, or what is; by any descriptor. */
+static void test_kinds_of_memory(void **state)
+{
+	static const unsigned long plain[] = {
+		IOCTL_PRIVCMD_MMAPBATCH, IOCTL_PRIVCMD_MMAPBATCH_V2,
+	};
+	static const unsigned long grants[] = {
+		IOCTL_GNTDEV_MAP_GRANT_REF, IOCTL_GNTDEV_UNMAP_GRANT_REF,
+		IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR, IOCTL_GNTDEV_GRANT_COPY,
+	};
+	unsigned int i, k;
+
+	(void)state;
+#ifdef XVD_SAN
+	skip();				/* a sanitizer needs ioctl() */
+#endif
+	for (k = 0; k < 2; k++) {
+		opts.plain = k;
+		opts.grants = !k;
+		for (i = 0; i < ARRAY_SIZE(plain); i++) {
+			nr = plain[i];
+			assert_int_equal(WIFSIGNALED(child(do_ioctl)), !k);
+		}
+		for (i = 0; i < ARRAY_SIZE(grants); i++) {
+			nr = grants[i];
+			assert_int_equal(WIFSIGNALED(child(do_ioctl)), k);
+		}
+		nr = IOCTL_PRIVCMD_DM_OP;
+		assert_int_equal(child(do_ioctl), 0);
+	}
+	opts.plain = opts.grants = true;
+	/* Nor is there a way around them. */
+	nr = IOCTL_PRIVCMD_MMAP_RESOURCE;
+	assert_true(WIFSIGNALED(child(do_ioctl)));
+}
 
 /* No file is made any longer, until somebody else allows it. */
 static int do_write(void)
@@ -368,6 +414,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_goes_on),
 	cmocka_unit_test(test_abort),
 	cmocka_unit_test(test_ioctls),
+	cmocka_unit_test(test_kinds_of_memory),
 	cmocka_unit_test(test_forbidden),
 	cmocka_unit_test(test_file_size),
 	cmocka_unit_test(test_threads),
