@@ -86,6 +86,13 @@ int dma_open(struct guest_mem *gm, bool bounce, unsigned int unit,
 void dma_close(struct dma_space *ds);	/* NULL is fine; no op is mapped */
 
 /*
+ * Of granted memory that need not be bounced, @bytes or more in one piece are
+ * mapped and less is copied; DMA_GRANT_MAP unless this says otherwise.
+ */
+#define DMA_GRANT_MAP	(64u * 1024)
+void dma_set_grant_map(struct dma_space *ds, size_t bytes);
+
+/*
  * Maps the next piece of at most DMA_MAX_BYTES and moves the cursor on.
  * @batch: copies from the guest.
  * Return: 0; -EAGAIN if memory for it is in use by operations under way,

@@ -24,6 +24,7 @@ struct devdesc_blk {
 	uint32_t	queue_size;
 	struct blk_info	info;
 	struct blk_limits limits;
+	uint32_t	grants_map;	/* bytes */
 };
 
 struct devdesc_net {

@@ -118,6 +118,7 @@ static int blk_make(struct device *dev, const struct vdev_env *env, char *why,
 		.queue_size	= (uint16_t)desc->queue_size,
 		.limits		= blk_is_limited(&desc->limits) ?
 				  &desc->limits : NULL,
+		.grants_map	= desc->grants_map,
 	};
 	struct blk_backend *be;
 	int fd = dev->nfds ? dev->fds[0] : -1;

@@ -85,6 +85,7 @@ static int blk_open(struct devopen *dev, char *why, size_t why_len)
 	desc->queues = spec->queues;
 	desc->queue_size = spec->queue_size;
 	desc->limits = spec->limits;
+	desc->grants_map = spec->grants_map;
 	if (is_null(spec->engine)) {
 		blk_info_null(spec, &desc->info);
 		return 0;

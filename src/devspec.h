@@ -42,6 +42,7 @@ struct devspec_blk {
 	int		discard;	/* 1 on, 0 off, -1 not given */
 	uint64_t	size;		/* bytes, engine=null only */
 	struct blk_limits limits;
+	uint32_t	grants_map;	/* bytes of a request, 1 to 2M */
 };
 
 /* Switches for offloads, as given: enum net_offload, received ones << 8. */

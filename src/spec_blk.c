@@ -6,12 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "dma.h"
 #include "spec.h"
 #include "util.h"
 
 #define SERIAL_BYTES	20	/* VIRTIO_BLK_ID_BYTES */
 #define QUEUES_MAX	16
 #define IOPS_MAX	1000000000u
+#define GRANTS_MAP_MAX	(2u << 20)	/* no request is as large */
 
 static const char *parse_path(struct devspec *spec, const char *value)
 {
@@ -137,6 +139,18 @@ static const char *parse_size(struct devspec *spec, const char *value)
 	return NULL;
 }
 
+static const char *parse_grants_map(struct devspec *spec, const char *value)
+{
+	bool too_large = false;
+	uint64_t v;
+
+	if (!take_size(value, &v, &too_large) || too_large || !v ||
+	    v > GRANTS_MAP_MAX)
+		return "use bytes, 1 to 2M, as in 64k";
+	spec->blk.grants_map = (uint32_t)v;
+	return NULL;
+}
+
 /* ---- limits ---- */
 
 /* What a key limits: a way (enum blk_limit_way), and these. */
@@ -182,6 +196,7 @@ static const struct spec_key blk_keys[] = {
 	{ "path",	.parse = parse_path },
 	{ "bdf",	.parse = spec_parse_bdf },
 	{ "grants",	.parse = spec_parse_grants },
+	{ "grants-map",	.parse = parse_grants_map },
 	{ "serial",	.parse = parse_serial },
 	{ "readonly",	.parse = parse_readonly },
 	{ "cache",	.parse = parse_cache },
@@ -222,6 +237,7 @@ static void spec_blk_init(struct devspec *spec)
 		.queues		= 1,
 		.queue_size	= SPEC_QUEUE_SIZE,
 		.discard	= -1,
+		.grants_map	= DMA_GRANT_MAP,
 	};
 }
 

@@ -32,9 +32,6 @@
 #define POOL_PAGES	1024u		/* 4 MiB per device */
 #define COPY_LIST	64u		/* in one call */
 
-/* Of granted memory, so much is worth to be mapped. */
-#define GRANT_MAP_BYTES	(64u * 1024)
-
 _Static_assert(POOL_PAGES * GUEST_PAGE_SIZE >= DMA_MAX_BYTES,
 	       "the largest operation finds room in an idle pool");
 _Static_assert(DMA_MAX_IOV >= DMA_MAX_BYTES / GUEST_PAGE_SIZE,
@@ -45,6 +42,7 @@ struct dma_space {
 	bool			bounce;
 	unsigned int		unit;
 	unsigned int		serves;		/* enum guest_mem_kinds */
+	size_t			grant_map;
 	char			*pool;
 	unsigned int		nfree;
 	uint16_t		free[POOL_PAGES];	/* page numbers */
@@ -63,6 +61,7 @@ int dma_open(struct guest_mem *gm, bool bounce, unsigned int unit,
 	ds->bounce = bounce;
 	ds->unit = unit;
 	ds->serves = guest_mem_serves(gm);
+	ds->grant_map = DMA_GRANT_MAP;
 	if (bounce || (ds->serves & GUEST_GRANTS)) {
 		pool = mmap(NULL, POOL_PAGES * GUEST_PAGE_SIZE,
 			    PROT_READ | PROT_WRITE,
@@ -78,6 +77,11 @@ int dma_open(struct guest_mem *gm, bool bounce, unsigned int unit,
 	}
 	*ret = ds;
 	return 0;
+}
+
+void dma_set_grant_map(struct dma_space *ds, size_t bytes)
+{
+	ds->grant_map = bytes;
 }
 
 void dma_close(struct dma_space *ds)
@@ -332,7 +336,7 @@ int dma_map(struct dma_space *ds, struct dma_op *op, struct dma_cursor *cur,
 	if (!ds->bounce && kinds == GUEST_PLAIN)
 		return dma_map_in_place(ds, op, cur);
 	if (!ds->bounce && kinds == GUEST_GRANTS &&
-	    cursor_bytes(cur) >= GRANT_MAP_BYTES) {
+	    cursor_bytes(cur) >= ds->grant_map) {
 		r = dma_map_grants(ds, op, cur);
 		if (r != -EAGAIN)
 			return r;

@@ -921,8 +921,11 @@ static int vblk_alloc(struct vblk *b, const struct vdev_env *env,
 				       vblk_go, &b->throttle);
 	if (r < 0)
 		return r;
-	return dma_open(env->gm, info->cache == BLK_CACHE_NONE,
-			info->block_size, &b->dma);
+	r = dma_open(env->gm, info->cache == BLK_CACHE_NONE, info->block_size,
+		     &b->dma);
+	if (!r && opts->grants_map)
+		dma_set_grant_map(b->dma, opts->grants_map);
+	return r;
 }
 
 int vblk_open(const struct vdev_env *env, struct blk_backend *be,

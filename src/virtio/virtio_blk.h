@@ -15,6 +15,7 @@ struct vblk_opts {
 	unsigned int	queues;		/* 1 to STATE_MAX_QUEUES */
 	uint16_t	queue_size;	/* power of two, 2 to STATE_MAX_RING */
 	const struct blk_limits *limits; /* or NULL */
+	uint32_t		grants_map;	/* see dma.h; 0: as it is */
 };
 
 /* The most requests that a device with these options lends its backend. */

@@ -116,6 +116,8 @@ static void test_threshold(void **state)
 		{ WRITEBACK, 65536, true },
 		{ WRITEBACK, 262144, true },
 		{ "", 262144, false },
+		{ WRITEBACK ",grants-map=4k", 4096, true },
+		{ WRITEBACK ",grants-map=2M", 262144, false },
 	};
 	uint64_t before;
 	unsigned int i;

@@ -451,7 +451,7 @@ static const struct {
 				"blk,KEY=VALUE,... or net,KEY=VALUE,..." },
 	{ DEVICE("\"net,bridge=b\",\n\"blk\""), ":2: " PATH_MISSING },
 	{ DEVICE("\"blk,path=/x,vdve=xvda\""),
-		":1: 'vdve' is no key of blk: use path, bdf, grants, serial, readonly, "
+		":1: 'vdve' is no key of blk: use path, bdf, grants, grants-map, serial, readonly, "
 		"cache, discard, block-size, queues, queue-size, engine, size, "
 		"iops, iops-rd, iops-wr, iops-max, iops-rd-max, iops-wr-max, "
 		"bps, bps-rd, bps-wr, bps-max, bps-rd-max, bps-wr-max, "

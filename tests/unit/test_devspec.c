@@ -406,7 +406,7 @@ static void test_net_offloads(void **state)
 #define NO_CABLE(key)	"engine=null has no cable; leave " key " out"
 #define NO_CSUM(key)	key "='off': without checksums there are no " \
 			"segments: leave out what switches "
-#define KEYS		"path, bdf, grants, serial, readonly, cache, discard, "	\
+#define KEYS		"path, bdf, grants, grants-map, serial, readonly, cache, discard, "	\
 			"block-size, queues, queue-size, engine, size, "	\
 			"iops, iops-rd, iops-wr, iops-max, iops-rd-max, " \
 			"iops-wr-max, bps, bps-rd, bps-wr, bps-max, "	\
