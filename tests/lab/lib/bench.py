@@ -5,6 +5,9 @@ being measured are paused; rounds go over all devices in turn, so that whatever
 else the machine does hits everybody alike.  What counts is ratios: an emulated
 machine is some ten to thirty times slower than a real one.
 
+The third half, grants, is about guests that grant memory (kernel.py) beside the
+same ones that do not.
+
 Disks are RAM disks of dom0.  Network cards are on one bridge, and the other
 end is dom0.  The guests are the same for both halves, so that one run of the
 lab measures both; one half alone has only its own devices.
@@ -44,10 +47,24 @@ GUESTS = {
                 "romfile="),
     },
 }
+PAIR = {                # of the half grants
+    "plain": "kernel /lab/grants/vmlinux-plain\n"
+             "\tdevice blk,bdf=00:18.0,path=/dev/ram4,cache=none\n"
+             "\tdevice blk,bdf=00:19.0,path=/dev/ram5,cache=writeback\n",
+    "grants": "kernel /lab/grants/vmlinux\n"
+              "\tdevice blk,bdf=00:18.0,path=/dev/ram6,cache=none,"
+              "grants=require\n"
+              "\tdevice blk,bdf=00:19.0,path=/dev/ram7,cache=writeback,"
+              "grants=require,grants-map=2M\n"
+              "\tdevice blk,bdf=00:1a.0,path=/dev/ram8,cache=writeback,"
+              "grants=require,grants-map=1\n",
+}
+DISKS = ("dom0: modprobe brd rd_nr=9 rd_size=131072\n"
+         "\t| for i in 0 1 2 3 4 5 6 7 8; do dd if=/dev/zero of=/dev/ram$i "
+         "bs=1M count=128; done\n")
 PREPARE = {
-    "blk": "dom0: modprobe brd rd_nr=4 rd_size=131072\n"
-           "\t| for i in 0 1 2 3; do dd if=/dev/zero of=/dev/ram$i bs=1M "
-           "count=128; done\n",
+    "blk": DISKS,
+    "grants": DISKS,
     "net": "dom0: modprobe bridge; modprobe tun\n"
            "\t| ip link add labbr0 type bridge; ip link set labbr0 up\n"
            "\t| ip addr add 10.9.0.1/24 dev labbr0\n"
@@ -58,15 +75,28 @@ ADDRESS = {"none": "10.9.0.2", "back": "10.9.0.3", "qemu": "10.9.0.4"}
 
 def spec(halves):
     """The scenario that sets everything up."""
-    qemu = [w for h in halves for w in GUESTS["qemu"][h]]
+    common = [h for h in halves if h != "grants"]
     text = "about the bench\n"
+    if "grants" in halves:
+        text += "".join(f"guest {name}\n\t{PAIR[name]}" for name in PAIR)
+    text += "".join(dict.fromkeys(PREPARE[h] for h in halves))
+    if common:
+        text += spec_common(common)
+    if "grants" in halves:
+        text += "".join(f"boot {name}\n\twithin 240\n" for name in PAIR)
+    return text
+
+
+def spec_common(halves):
+    """Of the guests that the other two halves have in common."""
+    qemu = [w for h in halves for w in GUESTS["qemu"][h]]
+    text = ""
     for name in ("none", "back"):
         text += f"guest {name}\n"
         text += "".join(f"\t{GUESTS[name][h]}\n" for h in halves)
     text += ("guest qemu\n\ttype hvm\n\tramdisk /guest/initrd\n"
              "\tcmdline xen_emul_unplug=never\n"
              f"\txl device_model_args_hvm={json.dumps(qemu)}\n")
-    text += "".join(PREPARE[h] for h in halves)
     text += "boot none\n\twithin 240\nboot back\n\twithin 240\n"
     text += "boot qemu\n\twithin 400\n"
     if "net" in halves:
@@ -84,6 +114,13 @@ DEVICES = {             # name, guest, device in it; ours first, QEMU's last
         ("kernel blkback", "back", "/dev/xvda"),
         ("QEMU virtio-blk", "qemu", "/dev/vda"),
     ),
+    "grants": (
+        ("plain, none", "plain", "/dev/vda"),
+        ("grants, none", "grants", "/dev/vda"),
+        ("plain, writeback", "plain", "/dev/vdb"),
+        ("grants copied, wb", "grants", "/dev/vdb"),
+        ("grants mapped, wb", "grants", "/dev/vdc"),
+    ),
     "net": (
         ("xen-virtiod", "none", "eth0"),
         ("kernel netback", "back", "eth0"),
@@ -98,6 +135,16 @@ JOBS = {                # name, fio's or iperf3's words, unit
         ("4k randwrite QD32", "--rw=randwrite --bs=4k --iodepth=32", "IOPS"),
         ("128k read QD8", "--rw=read --bs=128k --iodepth=8", "MB/s"),
         ("128k write QD8", "--rw=write --bs=128k --iodepth=8", "MB/s"),
+    ),
+    "grants": (
+        ("4k randread QD1", "--rw=randread --bs=4k --iodepth=1", "IOPS"),
+        ("4k randread QD32", "--rw=randread --bs=4k --iodepth=32", "IOPS"),
+        ("4k randwrite QD32", "--rw=randwrite --bs=4k --iodepth=32", "IOPS"),
+        ("16k read QD8", "--rw=read --bs=16k --iodepth=8", "MB/s"),
+        ("64k read QD8", "--rw=read --bs=64k --iodepth=8", "MB/s"),
+        ("64k write QD8", "--rw=write --bs=64k --iodepth=8", "MB/s"),
+        ("256k read QD8", "--rw=read --bs=256k --iodepth=8", "MB/s"),
+        ("256k write QD8", "--rw=write --bs=256k --iodepth=8", "MB/s"),
     ),
     # 18 bytes of UDP make a frame of 64, with its checksum.
     "net": (
@@ -149,7 +196,7 @@ def ping_number(text):
 def measure(play, half, guest, device, words, unit):
     play.dom0(["xl", "unpause", guest], 30)
     try:
-        if half == "blk":
+        if half != "net":
             return fio_number(in_guest(play, guest, FIO % (device, SECONDS,
                                                            words)), unit)
         ping(play, guest, 5)            # who has been paused is found again
@@ -264,7 +311,25 @@ def net_verdict(found, out):
     out.append("")
 
 
-VERDICT = {"blk": blk_verdict, "net": net_verdict}
+def grants_verdict(found, out):
+    names = [d[0] for d in DEVICES["grants"]]
+    pairs = ((names[1], names[0]), (names[3], names[2]), (names[4], names[2]),
+             (names[4], names[3]))
+    heads = ("grants / plain, none", "copied / plain, wb", "mapped / plain, wb",
+             "mapped / copied")
+    out.append("{:22}{:>24}{:>24}{:>24}{:>24}".format("ratios", *heads))
+    for job, _, _ in JOBS["grants"]:
+        out.append("{:22}{:>24.2f}{:>24.2f}{:>24.2f}{:>24.2f}".format(
+            job, *[times("grants", found, job, *p) for p in pairs]))
+    out.append("")
+    for job in ("4k randread QD32", "4k randwrite QD32"):
+        for a, b in pairs[:2]:
+            goal(out, f"{job}, {a}, times {b}",
+                 times("grants", found, job, a, b), 0.75)
+    out.append("")
+
+
+VERDICT = {"blk": blk_verdict, "net": net_verdict, "grants": grants_verdict}
 AFTER = {"blk": "one disk", "net": "one card"}
 
 
@@ -272,13 +337,14 @@ def table(halves, found, memory, rounds):
     """The medians, the ratios, and how far the goals are reached."""
     out = [f"medians of {rounds} interleaved rounds of {SECONDS} s, "
            "guests of one vCPU (min-max below)"
-           + (", RAM disks in dom0" if "blk" in halves else ""), ""]
+           + (", RAM disks in dom0" if halves != ["net"] else ""), ""]
     for half in halves:
         medians(half, found, out)
         VERDICT[half](found, out)
-    goal(out, "resident memory with "
-         + " and ".join(AFTER[h] for h in halves)
-         + " after it all, MiB", memory / 1024, -8, "{:.1f}")
+    if memory:
+        goal(out, "resident memory with "
+             + " and ".join(AFTER[h] for h in halves if h in AFTER)
+             + " after it all, MiB", memory / 1024, -8, "{:.1f}")
     return "\n".join(out)
 
 
@@ -304,7 +370,9 @@ def main():
                         found.setdefault((device, name), []).append(got)
                         host.tell("say", text=f"round {n + 1} of {rounds}: "
                                   f"{name}, {device}: {show(got, unit)}")
-        memory = resident(play.domains["none"].daemon.p.pid)
+        memory = 0
+        if "none" in play.domains:
+            memory = resident(play.domains["none"].daemon.p.pid)
         host.tell("table", text=table(halves, found, memory, rounds))
     except runner.Failed as e:
         host.tell("say", text=f"{e}: {e.output[-1000:]}")

@@ -6,6 +6,7 @@ and keeps
 
     vmlinux         for PVH guests
     bzImage         for HVM guests
+    vmlinux-plain   the same without, to be measured beside it
 
 The source is that of Linux 6.12: before 6.4 grants for PCI devices on x86 end
 in a NULL pointer (xen_dt_get_node() follows the parent of a root bus).
@@ -22,7 +23,7 @@ from base import LAB, BuildError, made_once, run
 
 SOURCE = "linux-source-6.12"
 CONFIG = "guest/kernel.config"
-WANTED = ("CONFIG_XEN_VIRTIO=y", "CONFIG_XEN_VIRTIO_FORCE_GRANT=y")
+GRANTS = ("CONFIG_XEN_VIRTIO=y", "CONFIG_XEN_VIRTIO_FORCE_GRANT=y")
 
 
 def key():
@@ -46,19 +47,28 @@ def download(tmp):
     return os.path.join(tmp, SOURCE)
 
 
-def configure(tree):
-    with open(os.path.join(LAB, CONFIG), encoding="ascii") as f:
-        text = f.read()
+def configure(tree, text, *first):
+    """Puts the lines of text on top of what there is, or of what make makes
+    first.
+    """
     with open(os.path.join(tree, "kernel/configs/lab.config"), "w",
               encoding="ascii") as f:
         f.write(text)
-    run(["make", "-s", "tinyconfig", "lab.config"], cwd=tree)
+    run(["make", "-s", *first, "lab.config"], cwd=tree)
     with open(os.path.join(tree, ".config"), encoding="utf-8") as f:
         got = f.read().splitlines()
-    asked = [x for x in text.splitlines() if x.endswith("=y")]
-    missing = [x for x in [*asked, *WANTED] if x not in got]
+    missing = [x for x in text.splitlines()
+               if x.endswith("=y") and x not in got]
     if missing:
         raise BuildError("this kernel cannot have " + " ".join(missing))
+
+
+def compile_to(tree, vmlinux):
+    run(["make", "-s", f"-j{os.cpu_count()}", "bzImage"], cwd=tree)
+    bzimage = os.path.join(tree, "arch/x86/boot/bzImage")
+    with open(vmlinux, "wb") as f:
+        f.write(image.vmlinux_of(bzimage))
+    return bzimage
 
 
 def build(out, progress):
@@ -66,13 +76,17 @@ def build(out, progress):
     os.mkdir(tmp)
     with progress.step("download Linux's source"):
         tree = download(tmp)
-    configure(tree)
+    with open(os.path.join(LAB, CONFIG), encoding="ascii") as f:
+        text = f.read()
     with progress.step("build a kernel that grants (some minutes, once)"):
-        run(["make", "-s", f"-j{os.cpu_count()}", "bzImage"], cwd=tree)
-    bzimage = os.path.join(tree, "arch/x86/boot/bzImage")
-    shutil.copyfile(bzimage, os.path.join(out, "bzImage"))
-    with open(os.path.join(out, "vmlinux"), "wb") as f:
-        f.write(image.vmlinux_of(bzimage))
+        configure(tree, text + "".join(x + "\n" for x in GRANTS),
+                  "tinyconfig")
+        bzimage = compile_to(tree, os.path.join(out, "vmlinux"))
+        shutil.copyfile(bzimage, os.path.join(out, "bzImage"))
+    with progress.step("and one that does not"):
+        configure(tree, "".join(x.replace("=y", "=n") + "\n"
+                                for x in GRANTS))
+        compile_to(tree, os.path.join(out, "vmlinux-plain"))
     shutil.rmtree(tmp)
 
 
