@@ -412,6 +412,35 @@ static void test_reset_in_flight(void **state)
 	stop();
 }
 
+/* Again and again, with all kinds of requests on their way. */
+static void test_resets(void **state)
+{
+	static const char *const more[] = { "", WRITEBACK };
+	static const uint32_t bytes[] = { 512, 4096, 65536 };
+	unsigned int i, k;
+	uint64_t gpa;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		start(more[i], &(struct toyblk_conf){
+			.grants = true, .indirect = true,
+		});
+		gpa = path_buffer(b, 65536);
+		for (k = 0; k < 300; k++) {
+			(void)toyblk_submit(&b->vq[0], VIRTIO_BLK_T_OUT, k * 8,
+					    gpa, bytes[k % 3]);
+			(void)toyblk_submit(&b->vq[0], VIRTIO_BLK_T_IN, k * 8,
+					    gpa, bytes[k / 3 % 3]);
+			toyblk_kick_hard(&b->vq[0]);
+			usleep(k % 7 * 100);
+			assert_int_equal(toyblk_reset(b), 0);
+			assert_int_equal(t->dom->gnttab.mapped, 0);
+			assert_int_equal(toyblk_start(b, &b->conf), 0);
+		}
+		stop();
+	}
+}
+
 /* The guest goes while its pages are mapped. */
 static void test_destroyed(void **state)
 {
@@ -459,6 +488,7 @@ int main(void)
 		GRANTS_TEST(test_no_room_for_payload),
 		GRANTS_TEST(test_no_room_for_rings),
 		GRANTS_TEST(test_reset_in_flight),
+		GRANTS_TEST(test_resets),
 		GRANTS_TEST(test_destroyed),
 		GRANTS_TEST(test_two_policies),
 	};

@@ -170,3 +170,16 @@ def list_name(control):
     same = word.get("Multi-Arch") == "same"
     return (word["Package"] + (":" + word["Architecture"] if same else "")
             + ".list")
+
+
+def change(tree, changes):
+    """Changes source: (file, pattern, what takes its place), each found once."""
+    for name, pattern, new in changes:
+        source = os.path.join(tree, name)
+        with open(source, encoding="utf-8") as f:
+            text = f.read()
+        text, found = re.subn(pattern, new, text)
+        if found != 1:
+            raise BuildError(f"{name} has {found} lines like {pattern}")
+        with open(source, "w", encoding="utf-8") as f:
+            f.write(text)

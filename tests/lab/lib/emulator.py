@@ -11,11 +11,10 @@ one program; without it the lab uses the machine's QEMU as it is.
 import glob
 import hashlib
 import os
-import re
 import shutil
 
 import debian
-from base import BuildError, cache_root, made_once, run
+from base import cache_root, made_once, run
 
 PROGRAM = "qemu-system-x86_64"
 # Where Debian's packages keep the firmware, which the source comes without.
@@ -82,24 +81,12 @@ def download(tmp):
     return tree
 
 
-def change(tree):
-    for name, pattern, new in CHANGES:
-        source = os.path.join(tree, name)
-        with open(source, encoding="utf-8") as f:
-            text = f.read()
-        text, found = re.subn(pattern, new, text)
-        if found != 1:
-            raise BuildError(f"{name} has {found} lines like {pattern}")
-        with open(source, "w", encoding="utf-8") as f:
-            f.write(text)
-
-
 def build(out, progress):
     tmp = os.path.join(out, "tmp")
     os.mkdir(tmp)
     with progress.step("download QEMU's source"):
         tree = download(tmp)
-    change(tree)
+    debian.change(tree, CHANGES)
     below = os.path.join(tree, "build")
     os.mkdir(below)
     with progress.step("build QEMU (some minutes, once)"):

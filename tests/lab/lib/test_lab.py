@@ -363,7 +363,7 @@ class Emulator(unittest.TestCase):
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 with open(path, "w", encoding="ascii") as f:
                     f.write(text)
-            emulator.change(tree)
+            debian.change(tree, emulator.CHANGES)
             with open(path, encoding="ascii") as f:
                 return f.read()
 
