@@ -391,7 +391,7 @@ static int vnet_alloc(struct vnet *n)
 		if (!n->queue[i].buf)
 			return -ENOMEM;
 	}
-	n->tx_buf = calloc(1, NET_MAX_FRAME);
+	n->tx_buf = calloc(1, VNET_FRAME_BYTES);
 	if (!n->tx_buf)
 		return -ENOMEM;
 	r = loop_timer_add(loop, vnet_on_stall, n, &n->stall_timer);

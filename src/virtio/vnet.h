@@ -107,7 +107,7 @@ struct vnet {
 	int			rx_chains;	/* of the turn's share, left */
 	struct vq_chain		chain[2];
 	struct iovec		iov[VNET_MAX_IOV];
-	uint8_t			*tx_buf;
+	uint8_t			*tx_buf;	/* VNET_FRAME_BYTES */
 	struct {
 		uint16_t	head;
 		uint32_t	len;

@@ -5,9 +5,10 @@
  *	readable: 12 bytes of header, the frame
  *
  * The header is copied and checked; the frame itself is nobody's business
- * here, and goes to the backend from where it is.  Sending is over when the
- * backend returns, so a chain is given back at once.  When the backend has no
- * room, the chain stays in the ring, and the queue waits for writable().
+ * here, and goes to the backend from where it is; one that is granted is
+ * copied, together with its header.  Sending is over when the backend returns,
+ * so a chain is given back at once.  When the backend has no room, the chain
+ * stays in the ring, and the queue waits for writable().
  *
  * What is the driver's mistake:
  *
@@ -19,6 +20,7 @@
  * have queued them before it asked for fewer.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "chain.h"
 #include "trace.h"
@@ -33,29 +35,31 @@ struct vnet_budget {
 };
 
 /*
- * Sends @bytes of frame at @cur behind @hdr, in place where memory can be
- * reached in place, else from a buffer.  Return: as net_backend_ops.send;
- * -EFAULT if they are not in memory.
+ * Sends @bytes of frame behind @hdr: those at @cur, in place where memory can
+ * be reached in place, or what vnet_tx_header() took with it.  Return: as
+ * net_backend_ops.send; -EFAULT if they are not in memory.
  */
 static int vnet_tx_send(struct vnet *n, unsigned int queue,
 			struct virtio_net_hdr_v1 *hdr,
 			struct dma_cursor *cur, size_t bytes)
 {
 	struct guest_mem *gm = n->vdev.gm;
-	struct guest_hold *hold = guest_mem_hold(gm);
+	uint8_t *frame = n->tx_buf + NET_HDR_BYTES;
+	struct guest_hold *hold = NULL;
 	size_t covered = 0;
-	int r, count = 1;
+	int r = 0, count = 1;
 
 	n->iov[0] = (struct iovec){ .iov_base = hdr, .iov_len = sizeof(*hdr) };
+	if (cur->nseg)
+		hold = guest_mem_hold(gm);
 	if (hold)
 		count += chain_iov(gm, hold, cur, bytes, &n->iov[1],
 				   VNET_MAX_IOV - 1, &covered);
 	if (covered < bytes) {
-		r = chain_read(gm, cur, n->tx_buf, bytes);
-		n->iov[1] = (struct iovec){ n->tx_buf, bytes };
+		if (cur->nseg)
+			r = chain_read(gm, cur, frame, bytes);
+		n->iov[1] = (struct iovec){ frame, bytes };
 		count = 2;
-	} else {
-		r = 0;
 	}
 	if (!r)
 		r = n->be->ops->send(n->be, queue, n->iov, count);
@@ -64,18 +68,27 @@ static int vnet_tx_send(struct vnet *n, unsigned int queue,
 	return r;
 }
 
-/* Takes a chain's header, once.  Return: 0, or -EPROTO. */
+/*
+ * Takes a chain's header, once, and a granted frame with it, into tx_buf: one
+ * call to Xen for both.  Return: 0, or -EPROTO.
+ */
 static int vnet_tx_header(struct vnet *n, struct vq *vq,
 			  const struct vq_chain *c, struct dma_cursor *cur,
 			  struct virtio_net_hdr_v1 *hdr)
 {
+	size_t bytes = sizeof(*hdr);
+
 	if (c->out_bytes < sizeof(*hdr))
 		return vdev_broken(&n->vdev, "queue %u, head %u: a header of %llu bytes",
 				   vq->index, c->head,
 				   (unsigned long long)c->out_bytes);
-	if (chain_read(n->vdev.gm, cur, hdr, sizeof(*hdr)) < 0)
-		return vdev_broken(&n->vdev, "queue %u, head %u: the header is not in memory",
-				   vq->index, c->head);
+	if (c->granted && c->out_bytes <= VNET_FRAME_BYTES)
+		bytes = (size_t)c->out_bytes;
+	if (chain_read(n->vdev.gm, cur, n->tx_buf, bytes) < 0)
+		return vdev_broken(&n->vdev, "queue %u, head %u: the %s is not in memory",
+				   vq->index, c->head,
+				   bytes > sizeof(*hdr) ? "frame" : "header");
+	memcpy(hdr, n->tx_buf, sizeof(*hdr));
 	return 0;
 }
 
