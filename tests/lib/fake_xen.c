@@ -18,10 +18,14 @@
 #include <unistd.h>
 #include <xenctrl.h>
 #include <xenevtchn.h>
+#include <xengnttab.h>
+#include <xen/grant_table.h>
 #include <xen/memory.h>
 #include <xen/hvm/dm_op.h>
 
 #include "fake_xen.h"
+#include "grants.h"
+#include "guest_mem.h"
 #include "mem.h"
 #include "loop.h"
 #include "util.h"
@@ -30,6 +34,7 @@
 #define RAM_FRAMES	65536u		/* handed out, never given back */
 #define MAX_EXTENTS	16384u
 #define MAX_MAPS	8192u
+#define MAX_GRANTED	512u		/* mappings */
 #define PORT_LOCAL	100u		/* + vCPU */
 #define PORT_REMOTE	40u
 
@@ -50,6 +55,10 @@ struct xenevtchn_handle {
 	int	pipe[2];
 };
 
+struct xengntdev_handle {
+	int	unused;
+};
+
 struct xc_interface_core {
 	int	unused;
 };
@@ -65,6 +74,19 @@ struct map {
 	size_t	npages;
 };
 
+struct grant {
+	bool		valid;
+	bool		readonly;
+	uint64_t	frame;
+	unsigned int	maps;
+};
+
+struct granted {
+	char		*va;
+	uint32_t	npages;
+	uint32_t	*refs;
+};
+
 struct fake_xen fake;
 
 static struct {
@@ -73,6 +95,7 @@ static struct {
 	struct xenforeignmemory_handle	*fmem;
 	struct xenevtchn_handle		*evtchn;
 	struct xc_interface_core	*xc;
+	struct xengntdev_handle		*xgt;
 	struct xenforeignmemory_resource_handle *resource;
 
 	unsigned int	fail_at[FAKE_FNS];	/* number of the call */
@@ -92,6 +115,10 @@ static struct {
 	size_t		nextents;
 	size_t		hint;
 	struct map	*map;
+
+	struct grant	grant[FAKE_GRANTS];
+	struct granted	granted[MAX_GRANTED];
+	unsigned int	ngranted;
 } x;
 
 static const char *const fn_names[] = {
@@ -126,6 +153,11 @@ static const char *const fn_names[] = {
 	[FAKE_XC_OPEN]		= "xc_open",
 	[FAKE_XC_CLOSE]		= "xc_close",
 	[FAKE_XC_INFO]		= "xc_info",
+	[FAKE_XGT_OPEN]		= "xgt_open",
+	[FAKE_XGT_CLOSE]	= "xgt_close",
+	[FAKE_GRANT_MAP]	= "grant_map",
+	[FAKE_GRANT_UNMAP]	= "grant_unmap",
+	[FAKE_GRANT_COPY]	= NULL,
 	[FAKE_CALLOC]		= NULL,		/* not Xen's */
 	[FAKE_MMAP]		= NULL,
 };
@@ -468,6 +500,141 @@ int xenforeignmemory_unmap_resource(xenforeignmemory_handle *fmem,
 	free(fres);
 	x.resource = NULL;
 	return call(FAKE_UNMAP_RESOURCE);
+}
+
+/* ---- memory: grants ---- */
+
+void fake_grant(uint32_t ref, uint64_t gfn, bool readonly)
+{
+	struct grant *g = &x.grant[ref];
+
+	assert(ref < FAKE_GRANTS && !g->maps && fake_ram_has(gfn));
+	*g = (struct grant){
+		.valid		= true,
+		.readonly	= readonly,
+		.frame		= (uint64_t)frame_of(gfn),
+	};
+}
+
+void fake_revoke(uint32_t ref)
+{
+	assert(ref < FAKE_GRANTS && !x.grant[ref].maps);
+	x.grant[ref].valid = false;
+}
+
+unsigned int fake_granted(uint32_t ref)
+{
+	return x.grant[ref].maps;
+}
+
+static struct grant *grant_find(uint32_t ref, uint32_t domid, bool write)
+{
+	struct grant *g = ref < FAKE_GRANTS ? &x.grant[ref] : NULL;
+
+	assert(domid == FAKE_DOMID);
+	return g && g->valid && !(write && g->readonly) ? g : NULL;
+}
+
+xengnttab_handle *xengnttab_open(struct xentoollog_logger *logger,
+				 unsigned int open_flags)
+{
+	assert(logger && !open_flags && !x.xgt);
+	x.xgt = handle_open(FAKE_XGT_OPEN, sizeof(*x.xgt));
+	return x.xgt;
+}
+
+int xengnttab_close(xengnttab_handle *xgt)
+{
+	assert(xgt && xgt == x.xgt && !x.ngranted);
+	free(xgt);
+	x.xgt = NULL;
+	return call(FAKE_XGT_CLOSE);
+}
+
+/* All of them, or none. */
+void *xengnttab_map_domain_grant_refs(xengnttab_handle *xgt, uint32_t count,
+				      uint32_t domid, uint32_t *refs, int prot)
+{
+	struct granted *m = &x.granted[x.ngranted];
+	uint32_t i;
+
+	assert(xgt && xgt == x.xgt && count && (prot & PROT_READ));
+	if (call(FAKE_GRANT_MAP) < 0)
+		return NULL;
+	errno = EINVAL;		/* whatever is wrong */
+	if (fake.max_granted && fake.granted + count > fake.max_granted)
+		return NULL;
+	for (i = 0; i < count; i++)
+		if (!grant_find(refs[i], domid, prot & PROT_WRITE))
+			return NULL;
+	assert(x.ngranted < MAX_GRANTED);
+	*m = (struct granted){
+		.npages	= count,
+		.refs	= malloc(count * sizeof(*refs)),
+		.va	= __real_mmap(NULL, (size_t)count * PAGE, prot,
+				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+	};
+	assert(m->refs && m->va != MAP_FAILED);
+	memcpy(m->refs, refs, count * sizeof(*refs));
+	for (i = 0; i < count; i++) {
+		map_at(m->va + (size_t)i * PAGE, 1, prot,
+		       x.grant[refs[i]].frame);
+		x.grant[refs[i]].maps++;
+	}
+	x.ngranted++;
+	fake.granted += count;
+	return m->va;
+}
+
+int xengnttab_unmap(xengnttab_handle *xgt, void *start, uint32_t count)
+{
+	struct granted *m = x.granted;
+	uint32_t i;
+
+	assert(xgt && xgt == x.xgt);
+	while (m < x.granted + x.ngranted && m->va != start)
+		m++;
+	assert(m < x.granted + x.ngranted && m->npages == count);
+	for (i = 0; i < count; i++)
+		x.grant[m->refs[i]].maps--;
+	munmap(m->va, (size_t)count * PAGE);
+	free(m->refs);
+	fake.granted -= count;
+	*m = x.granted[--x.ngranted];
+	return call(FAKE_GRANT_UNMAP);
+}
+
+/* Return: the status. */
+static int16_t copy_one(xengnttab_grant_copy_segment_t *s)
+{
+	bool to_guest = s->flags == GNTCOPY_dest_gref;
+	union xengnttab_copy_ptr *there = to_guest ? &s->dest : &s->source;
+	void *here = to_guest ? s->source.virt : s->dest.virt;
+	struct grant *g;
+	char *p;
+
+	assert(to_guest || s->flags == GNTCOPY_source_gref);
+	assert(s->len && there->foreign.offset + s->len <= PAGE);
+	g = grant_find(there->foreign.ref, there->foreign.domid, to_guest);
+	if (!g)
+		return GNTST_bad_gntref;
+	p = x.ram + g->frame * PAGE + there->foreign.offset;
+	memcpy(to_guest ? p : here, to_guest ? here : p, s->len);
+	return GNTST_okay;
+}
+
+int xengnttab_grant_copy(xengnttab_handle *xgt, uint32_t count,
+			 xengnttab_grant_copy_segment_t *segs)
+{
+	uint32_t i;
+
+	assert(xgt && xgt == x.xgt && count);
+	if (call(FAKE_GRANT_COPY) < 0)
+		return -1;
+	for (i = 0; i < count; i++)
+		segs[i].status = copy_one(&segs[i]);
+	fake.copied += count;
+	return 0;
 }
 
 /* ---- device model ---- */
@@ -886,7 +1053,7 @@ void fake_end(void)
 {
 	assert(!fake.maps && !fake.pages);
 	assert(!fake.created);
-	assert(!x.dmod && !x.fmem && !x.evtchn && !x.xc && !x.resource);
+	assert(!x.dmod && !x.fmem && !x.evtchn && !x.xc && !x.xgt && !x.resource);
 	munmap(fake.page, PAGE);
 	munmap(x.ram, (size_t)RAM_FRAMES * PAGE);
 	close(x.page_fd);
@@ -929,20 +1096,31 @@ void fake_turn(struct loop *loop)
 
 void fake_guest_open(struct fake_guest *g)
 {
+	fake_guest_open_as(g, GUEST_PLAIN);
+}
+
+void fake_guest_open_as(struct fake_guest *g, unsigned int serves)
+{
 	fake_start(1);
+	g->grants = NULL;
 	g->dmod = xendevicemodel_open(NULL, 0);
 	g->fmem = xenforeignmemory_open(NULL, 0);
 	if (!g->dmod || !g->fmem ||
 	    xendevicemodel_restrict(g->dmod, FAKE_DOMID) < 0 ||
 	    xenforeignmemory_restrict(g->fmem, FAKE_DOMID) < 0 ||
 	    loop_open(&g->loop) < 0 ||
-	    guest_mem_open(g->loop, FAKE_DOMID, g->fmem, NULL, &g->gm) < 0)
+	    ((serves & GUEST_GRANTS) &&
+	     grants_open(FAKE_DOMID, &g->grants) < 0) ||
+	    guest_mem_open(g->loop, FAKE_DOMID,
+			   serves & GUEST_PLAIN ? g->fmem : NULL, g->grants,
+			   &g->gm) < 0)
 		abort();
 }
 
 void fake_guest_close(struct fake_guest *g)
 {
 	guest_mem_close(g->gm);
+	grants_close(g->grants);
 	loop_close(g->loop);
 	xenforeignmemory_close(g->fmem);
 	xendevicemodel_close(g->dmod);

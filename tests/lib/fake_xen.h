@@ -36,6 +36,7 @@
 #define FAKE_MAX_VCPUS	128
 #define FAKE_RECORDS	64
 
+struct grants;
 struct loop;
 struct guest_mem;
 
@@ -72,6 +73,11 @@ enum fake_fn {
 	FAKE_XC_OPEN,
 	FAKE_XC_CLOSE,
 	FAKE_XC_INFO,
+	FAKE_XGT_OPEN,
+	FAKE_XGT_CLOSE,
+	FAKE_GRANT_MAP,
+	FAKE_GRANT_UNMAP,
+	FAKE_GRANT_COPY,
 	FAKE_CALLOC,			/* of the code under test, by --wrap */
 	FAKE_MMAP,
 	FAKE_FNS
@@ -90,6 +96,7 @@ struct fake_xen {
 	bool		vcpus_dead;	/* answers stay in their slots */
 	unsigned int	vanish_at;	/* number of a FAKE_MAP call ... */
 	uint64_t	vanish_gfn;	/* ... before which this page goes */
+	unsigned int	max_granted;	/* pages; 0: any number */
 	bool		info_none;	/* xc: no domain from this id on */
 	uint32_t	info_domid;	/* xc: ... but this one */
 	uint32_t	info_flags;
@@ -108,6 +115,8 @@ struct fake_xen {
 	unsigned int	maps_peak;
 	unsigned int	pages;		/* pages in them, there or not */
 	unsigned int	pages_peak;
+	unsigned int	granted;	/* pages mapped by grants */
+	unsigned int	copied;		/* segments of all calls */
 	uint64_t	msi_addr;	/* the latest */
 	uint32_t	msi_data;
 	unsigned int	intx_dev;
@@ -143,6 +152,17 @@ void fake_ram_read(uint64_t addr, void *buf, size_t len);
 void fake_ram_write(uint64_t addr, const void *buf, size_t len);
 
 /*
+ * The guest grants: reference @ref, below FAKE_GRANTS, is page @gfn.  Taken
+ * back, it is good for nothing.  fake_granted() is the mappings that it has;
+ * a guest may not take back what is mapped.
+ */
+#define FAKE_GRANTS	4096u
+
+void fake_grant(uint32_t ref, uint64_t gfn, bool readonly);
+void fake_revoke(uint32_t ref);
+unsigned int fake_granted(uint32_t ref);
+
+/*
  * A vCPU's side.  fake_send() fills the slot and makes it READY, with an
  * event; fake_raise() is the event alone.  fake_take() does what Xen does
  * when it gets the answer; false if there is none.  Unless vcpus_dead, that
@@ -163,10 +183,13 @@ struct fake_guest {
 	struct loop		*loop;
 	xendevicemodel_handle	*dmod;
 	xenforeignmemory_handle	*fmem;
+	struct grants		*grants;
 	struct guest_mem	*gm;
 };
 
-void fake_guest_open(struct fake_guest *g);	/* with fake_start() */
+/* With fake_start().  @serves: bits of enum guest_mem_kinds. */
+void fake_guest_open_as(struct fake_guest *g, unsigned int serves);
+void fake_guest_open(struct fake_guest *g);	/* plain addresses */
 void fake_guest_close(struct fake_guest *g);	/* with fake_end() */
 
 #endif

@@ -20,6 +20,8 @@
 #define RAM_BYTES	0x200000u
 #define POOL_BYTES	(4u << 20)		/* dma.c's */
 #define MAX_SEGS	700u
+#define GRANT		GUEST_ADDR_GRANT
+#define PAGES		(RAM_BYTES / PAGE)
 
 static struct fixture {
 	struct fake_guest	g;
@@ -28,6 +30,8 @@ static struct fixture {
 	uint8_t			*model;		/* the guest's RAM */
 	struct dma_seg		seg[MAX_SEGS];
 	struct dma_cursor	cur;
+	unsigned int		kinds;		/* that random_segs() uses */
+	size_t			grant_map;	/* if not 0 */
 } fix;
 
 static uint64_t rng;
@@ -40,21 +44,53 @@ static uint32_t rnd(uint32_t below)
 	return (uint32_t)(rng >> 16) % below;
 }
 
-static int setup(void **state)
+/*
+ * The whole RAM is granted too, in another order: from reference 1 on.  Where
+ * in RAM an address is:
+ */
+static uint64_t plain(uint64_t addr)
+{
+	uint64_t ref = (addr & ~GRANT) / PAGE;
+
+	if (!(addr & GRANT))
+		return addr;
+	return RAM + (ref * 389 + 7) % PAGES * PAGE + addr % PAGE;
+}
+
+static int start(void **state, unsigned int serves)
 {
 	struct fixture *f = &fix;
 	unsigned int i;
 
 	rng = 0x9e3779b97f4a7c15;
 	memset(f, 0, sizeof(*f));
-	fake_guest_open(&f->g);
-	fake_ram_add(RAM / PAGE, RAM_BYTES / PAGE);
+	f->kinds = GUEST_PLAIN;
+	fake_guest_open_as(&f->g, serves);
+	fake_ram_add(RAM / PAGE, PAGES);
+	for (i = 0; i < 2 * PAGES; i++)
+		fake_grant(i + 1, plain(GRANT | (i + 1ull) * PAGE) / PAGE,
+			   false);
 	f->model = test_malloc(RAM_BYTES);
 	for (i = 0; i < RAM_BYTES; i++)
 		f->model[i] = (uint8_t)rnd(256);
 	fake_ram_write(RAM, f->model, RAM_BYTES);
 	*state = f;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return start(state, GUEST_PLAIN);
+}
+
+static int setup_both(void **state)
+{
+	return start(state, GUEST_PLAIN | GUEST_GRANTS);
+}
+
+static int setup_grants(void **state)
+{
+	return start(state, GUEST_GRANTS);
 }
 
 static int teardown(void **state)
@@ -72,6 +108,8 @@ static void space(struct fixture *f, bool bounce, unsigned int unit)
 	dma_close(f->ds);
 	f->ds = NULL;
 	assert_int_equal(dma_open(f->g.gm, bounce, unit, &f->ds), 0);
+	if (f->grant_map)
+		dma_set_grant_map(f->ds, f->grant_map);
 }
 
 /* What is to be copied from the guest is there when this returns. */
@@ -137,7 +175,7 @@ static void model_copy(struct fixture *f, struct dma_cursor cur, uint8_t *buf,
 	uint8_t *p;
 
 	for (; n; n--, buf++) {
-		p = &f->model[cur.seg->addr + cur.off - RAM];
+		p = &f->model[plain(cur.seg->addr + cur.off) - RAM];
 		if (to_guest)
 			*p = *buf;
 		else
@@ -216,7 +254,12 @@ static size_t random_segs(struct fixture *f, unsigned int unit)
 		len = 1 + rnd(max);
 		if (i == n - 1)
 			len += unit - (uint32_t)((sum + len) % unit);
-		f->seg[i] = (struct dma_seg){ RAM + rnd(RAM_BYTES - len), len };
+		if (f->kinds == GUEST_PLAIN || (f->kinds != GUEST_GRANTS &&
+						rnd(2)))
+			f->seg[i].addr = RAM + rnd(RAM_BYTES - len);
+		else
+			f->seg[i].addr = GRANT + PAGE + rnd(RAM_BYTES);
+		f->seg[i].len = len;
 		sum += len;
 	}
 	f->cur = (struct dma_cursor){ f->seg, n, 0 };
@@ -231,7 +274,9 @@ static void random_ops(struct fixture *f, bool bounce, unsigned int unit)
 
 	space(f, bounce, unit);
 	for (round = 0; round < 40; round++) {
-		dir = rnd(2) ? DMA_TO_GUEST : DMA_FROM_GUEST;
+		/* Of both kinds, who overlaps whom first is undefined. */
+		dir = rnd(2) && f->kinds != (GUEST_PLAIN | GUEST_GRANTS) ?
+			DMA_TO_GUEST : DMA_FROM_GUEST;
 		for (left = random_segs(f, unit); left;)
 			left -= piece(f, dir, unit);
 		assert_int_equal(f->cur.nseg, 0);
@@ -257,6 +302,215 @@ static void test_random_bounced(void **state)
 	random_ops(*state, true, 1);
 	random_ops(*state, true, 512);
 	random_ops(*state, true, 4096);
+}
+
+/* Granted, all sizes in place, or those above a threshold; or of both kinds. */
+static void test_random_grants(void **state)
+{
+	struct fixture *f = *state;
+
+	f->kinds = GUEST_GRANTS;
+	f->grant_map = 1;
+	random_ops(f, false, 1);
+	f->grant_map = 0x10000;
+	random_ops(f, false, 512);
+	random_ops(f, true, 4096);
+	assert_int_equal(fake.granted, 0);
+}
+
+static void test_random_mixed(void **state)
+{
+	struct fixture *f = *state;
+
+	f->kinds = GUEST_PLAIN | GUEST_GRANTS;
+	random_ops(f, false, 1);
+	random_ops(f, true, 512);
+	f->seg[0] = (struct dma_seg){ GRANT + PAGE + 100, 2 * PAGE };
+	f->seg[1] = (struct dma_seg){ RAM + 100, 3 * PAGE };
+	f->seg[2] = (struct dma_seg){ GRANT + 4 * PAGE + 50, 3 * PAGE };
+	f->cur = (struct dma_cursor){ f->seg, 3, 0 };
+	assert_int_equal(piece(f, DMA_TO_GUEST, 512), 8 * PAGE);
+	expect_model(f);
+	assert_int_equal(fake.granted, 0);
+}
+
+/* ---- what becomes of what ---- */
+
+enum { HELD = 1, MAPPED, COPIED };
+
+static unsigned int how(const struct dma_op *op)
+{
+	return op->hold ? HELD : op->grants.pages ? MAPPED :
+		op->bounced ? COPIED : 0;
+}
+
+/* The table in dma.c. */
+static void test_decisions(void **state)
+{
+	static const struct {
+		bool		bounce;
+		uint64_t	first, second;		/* addresses */
+		uint32_t	len;			/* of each */
+		unsigned int	how, granted;		/* pages */
+	} c[] = {
+		{ false, RAM, RAM + 8 * PAGE, 1024, HELD, 0 },
+		{ false, RAM, RAM + 32 * PAGE, 0x10000, HELD, 0 },
+		{ true, RAM, RAM + 32 * PAGE, 0x10000, COPIED, 0 },
+		{ false, GRANT + PAGE, GRANT + 9 * PAGE, 1024, COPIED, 0 },
+		{ false, GRANT + PAGE, GRANT + 32 * PAGE, 0x7e00, COPIED, 0 },
+		{ false, GRANT + PAGE, GRANT + 32 * PAGE, 0x8000, MAPPED, 16 },
+		{ false, GRANT + PAGE + 8, GRANT + 32 * PAGE - 8, 0x8000,
+		  MAPPED, 18 },
+		{ true, GRANT + PAGE, GRANT + 32 * PAGE, 0x10000, COPIED, 0 },
+		{ false, GRANT + PAGE, RAM, 0x10000, COPIED, 0 },
+		{ false, RAM, GRANT + PAGE, 0x10000, COPIED, 0 },
+	};
+	struct fixture *f = *state;
+	unsigned int i, dir;
+
+	for (i = 0; i < ARRAY_SIZE(c); i++) {
+		space(f, c[i].bounce, 512);
+		for (dir = DMA_TO_GUEST; dir <= DMA_FROM_GUEST; dir++) {
+			f->seg[0] = (struct dma_seg){ c[i].first, c[i].len };
+			f->seg[1] = (struct dma_seg){ c[i].second, c[i].len };
+			f->cur = (struct dma_cursor){ f->seg, 2, 0 };
+			assert_int_equal(map(f, &f->op, &f->cur, dir), 0);
+			assert_int_equal(how(&f->op), c[i].how);
+			assert_int_equal(fake.granted, c[i].granted);
+			assert_int_equal(f->op.bytes, 2 * c[i].len);
+			dma_unmap(f->ds, &f->op);
+			assert_int_equal(fake.granted, 0);
+		}
+	}
+}
+
+/* A space that serves no plain addresses, and one that serves no grants. */
+static void test_not_served(void **state)
+{
+	struct fixture *f = *state;
+	bool grants = guest_mem_serves(f->g.gm) == GUEST_GRANTS;
+	unsigned int bounce;
+
+	for (bounce = 0; bounce < 2; bounce++) {
+		space(f, bounce, 512);
+		one_seg(f, grants ? RAM : GRANT + PAGE, 0x20000);
+		assert_int_equal(map(f, &f->op, &f->cur, DMA_FROM_GUEST),
+				 -EFAULT);
+		assert_int_equal(map(f, &f->op, &f->cur, DMA_TO_GUEST),
+				 -EFAULT);
+		f->seg[1] = (struct dma_seg){ grants ? GRANT + PAGE : RAM, 512 };
+		f->cur = (struct dma_cursor){ f->seg, 2, 0 };
+		assert_int_equal(map(f, &f->op, &f->cur, DMA_FROM_GUEST),
+				 -EFAULT);
+		assert_int_equal(f->cur.nseg, 2);
+	}
+}
+
+/* More pages than are mapped at once: a piece. */
+static void test_many_refs(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int i;
+
+	f->grant_map = 4096;
+	space(f, false, 512);
+	for (i = 0; i < 200; i++)		/* of two pages each */
+		f->seg[i] = (struct dma_seg){
+			GRANT + (2 * i + 1) * PAGE + PAGE - 512, 1024 };
+	f->cur = (struct dma_cursor){ f->seg, 200, 0 };
+	assert_int_equal(map(f, &f->op, &f->cur, DMA_FROM_GUEST), 0);
+	assert_int_equal(f->op.bytes, GUEST_MAX_REFS / 2 * 1024);
+	assert_int_equal(fake.granted, GUEST_MAX_REFS);
+	assert_int_equal(unmap(f, &f->op, false), 0);
+	assert_int_equal(piece(f, DMA_FROM_GUEST, 512),
+			 (200 - GUEST_MAX_REFS / 2) * 1024);
+	assert_int_equal(f->cur.nseg, 0);
+}
+
+/* No room to map: what can be copied is copied. */
+static void test_no_room_to_map(void **state)
+{
+	struct fixture *f = *state;
+
+	space(f, false, 512);
+	fake.max_granted = 8;
+	one_seg(f, GRANT + PAGE, 0x20000);
+	assert_int_equal(piece(f, DMA_FROM_GUEST, 512), 0x20000);
+	assert_true(f->op.bounced);
+	one_seg(f, GRANT + PAGE, 0x20000);
+	assert_int_equal(piece(f, DMA_TO_GUEST, 512), 0x20000);
+	expect_model(f);
+}
+
+/* In the middle of what is to be read, or written, one is wrong. */
+static void test_bad_refs(void **state)
+{
+	struct fixture *f = *state;
+	struct dma_cursor before;
+	unsigned int i;
+
+	fake_revoke(9);
+	for (i = 0; i < 2; i++) {
+		space(f, i, 512);
+		one_seg(f, GRANT + PAGE, 0x20000);
+		before = f->cur;
+		if (!i) {			/* mapped: it is known */
+			assert_int_equal(map(f, &f->op, &f->cur,
+					     DMA_FROM_GUEST), -EFAULT);
+			assert_int_equal(map(f, &f->op, &f->cur,
+					     DMA_TO_GUEST), -EFAULT);
+			assert_memory_equal(&f->cur, &before, sizeof(before));
+			continue;
+		}
+		assert_int_equal(map(f, &f->op, &f->cur, DMA_FROM_GUEST), 0);
+		assert_true(f->op.filling);
+		assert_int_equal(f->op.err, -EFAULT);
+		assert_int_equal(unmap(f, &f->op, false), -EFAULT);
+		f->cur = before;
+		assert_int_equal(map(f, &f->op, &f->cur, DMA_TO_GUEST), 0);
+		assert_int_equal(unmap(f, &f->op, true), -EFAULT);
+	}
+	assert_int_equal(fake.granted, 0);
+
+	/* A reference that does not exist, at the end of all of them. */
+	space(f, false, 512);
+	one_seg(f, GRANT + (uint64_t)UINT32_MAX * PAGE, 0x20000);
+	assert_int_equal(map(f, &f->op, &f->cur, DMA_FROM_GUEST), -EFAULT);
+}
+
+/* Mapped to be read only; to be written, where that is not granted, never. */
+static void test_readonly_refs(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int i;
+
+	for (i = 1; i <= 32; i++) {
+		fake_revoke(i);
+		fake_grant(i, plain(GRANT | (uint64_t)i * PAGE) / PAGE, true);
+	}
+	space(f, false, 512);
+	one_seg(f, GRANT + PAGE, 0x20000);
+	assert_int_equal(piece(f, DMA_FROM_GUEST, 512), 0x20000);
+	assert_false(f->op.bounced);
+	one_seg(f, GRANT + PAGE, 0x20000);
+	assert_int_equal(map(f, &f->op, &f->cur, DMA_TO_GUEST), 0);
+	memset(f->op.iov[0].iov_base, 0x5a, f->op.iov[0].iov_len);
+	assert_int_equal(unmap(f, &f->op, true), -EFAULT);
+	expect_model(f);
+}
+
+/* Revoked between the request and its answer: an error, and nothing else. */
+static void test_revoked_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+
+	space(f, true, 512);
+	one_seg(f, GRANT + PAGE, 2 * PAGE);
+	assert_int_equal(map(f, &f->op, &f->cur, DMA_TO_GUEST), 0);
+	fake_revoke(1);
+	fake_revoke(2);
+	assert_int_equal(unmap(f, &f->op, true), -EFAULT);
+	expect_model(f);
 }
 
 /* ---- pieces ---- */
@@ -583,9 +837,22 @@ static void test_no_memory(void **state)
 
 #define DMA_TEST(fn)	cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
+#define DMA_GRANTS(fn, how) \
+	cmocka_unit_test_setup_teardown(fn, setup_##how, teardown)
+
 static const struct CMUnitTest tests[] = {
 	DMA_TEST(test_random_in_place),
 	DMA_TEST(test_random_bounced),
+	DMA_GRANTS(test_random_grants, both),
+	DMA_GRANTS(test_random_mixed, both),
+	DMA_GRANTS(test_decisions, both),
+	DMA_GRANTS(test_not_served, grants),
+	DMA_TEST(test_not_served),
+	DMA_GRANTS(test_many_refs, grants),
+	DMA_GRANTS(test_no_room_to_map, grants),
+	DMA_GRANTS(test_bad_refs, both),
+	DMA_GRANTS(test_readonly_refs, both),
+	DMA_GRANTS(test_revoked_meanwhile, grants),
 	DMA_TEST(test_large),
 	DMA_TEST(test_scraps_in_place),
 	DMA_TEST(test_scraps_too_small),
