@@ -213,7 +213,7 @@ static bool vq_is_granted(const struct vq *vq)
 /* Is the ring there to be looked at?  False also if that just failed. */
 static bool vq_ready(struct vq *vq)
 {
-	if (vq->dead || !vq->st->enabled)
+	if (vq->dead || !vq->st->enabled || vq->room.waiting)
 		return false;
 	if (vq->mapped && (vq->epoch == guest_mem_epoch(vq->vdev->gm) ||
 			   vq_is_granted(vq)))

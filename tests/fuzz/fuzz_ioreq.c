@@ -9,6 +9,7 @@
  *	t	a turn of the loop: now everything must be answered
  *	r	a region comes or goes
  *	m	a page of the guest's memory comes, goes or is another one
+ *	g	pages are granted, or granted no more
  *	x	the Nth call of something fails
  *	k	a ring is mapped, or unmapped
  *	d	payload: some segments through dma.h, held until later
@@ -297,6 +298,22 @@ static void act_memory(void)
 		fake_ram_add(gfn, 1 + n / 64);
 }
 
+static void act_grant(void)
+{
+	uint8_t what = take8(), n = take8();
+	uint64_t gfn = RAM_LOW / PAGE + n % 64;
+	uint32_t ref, first = what >> 2;
+
+	for (ref = first; ref <= first + n / 8; ref++) {
+		if (fake_granted(ref))
+			continue;
+		fake_revoke(ref);
+		gfn = (gfn * 5 + 1) % 64 + RAM_LOW / PAGE;
+		if (what & 1 && fake_ram_has(gfn))
+			fake_grant(ref, gfn, what & 2);
+	}
+}
+
 static void act_ring(void)
 {
 	struct guest_mem *gm = domain_mem(run.dom);
@@ -337,6 +354,8 @@ static void op_touch(const struct dma_op *op)
 	for (i = 0; i < op->iovcnt; i++) {
 		assert(op->iov[i].iov_len);
 		sum += op->iov[i].iov_len;
+		if (op->grants.pages && op->dir == DMA_FROM_GUEST)
+			continue;		/* read-only */
 		*(volatile char *)op->iov[i].iov_base ^= 1;
 		((volatile char *)op->iov[i].iov_base)
 			[op->iov[i].iov_len - 1] ^= 1;
@@ -374,8 +393,8 @@ static void act_dma(void)
 
 static void act_fault(void)
 {
-	static const enum fake_fn fns[] = { FAKE_MAP, FAKE_MAP, FAKE_CALLOC,
-		FAKE_MAP_RANGE, FAKE_MAP_PCIDEV, FAKE_UNMAP_RANGE,
+	static const enum fake_fn fns[] = { FAKE_MAP, FAKE_GRANT_MAP, FAKE_CALLOC,
+		FAKE_MAP_RANGE, FAKE_MAP_PCIDEV, FAKE_GRANT_COPY,
 		FAKE_PENDING, FAKE_UNMAP_PCIDEV };
 	uint8_t what = take8();
 
@@ -407,6 +426,9 @@ static void act(void)
 	case 'm':
 		act_memory();
 		break;
+	case 'g':
+		act_grant();
+		break;
 	case 'x':
 		act_fault();
 		break;
@@ -427,14 +449,17 @@ static void begin(uint8_t how)
 	unsigned int i;
 
 	fake_start(1 + how % 4);
+	fake.may_renounce = true;
 	fake_ram_add(RAM_LOW / PAGE, 64);
 	fake_ram_add(RAM_HIGH / PAGE, 3);
 	if (loop_open(&run.loop) < 0 ||
-	    domain_open(run.loop, FAKE_DOMID, how & 4, GRANTS_AUTO, &run.dom,
-			why, sizeof(why)) < 0 ||
+	    domain_open(run.loop, FAKE_DOMID, how & 4, how & 8 ?
+			GRANTS_REQUIRE : GRANTS_AUTO, &run.dom, why,
+			sizeof(why)) < 0 ||
 	    dma_open(domain_mem(run.dom), false, 512, &run.ds[0]) < 0 ||
 	    dma_open(domain_mem(run.dom), true, 512, &run.ds[1]) < 0)
 		abort();
+	dma_set_grant_map(run.ds[0], 8192);
 	regions_init();
 	for (i = 0; i < NREGIONS; i++)
 		if (io_region_add(domain_bus(run.dom), &run.region[i]) < 0)

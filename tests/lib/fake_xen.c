@@ -97,6 +97,7 @@ static struct {
 	struct xc_interface_core	*xc;
 	struct xengntdev_handle		*xgt;
 	struct xenforeignmemory_resource_handle *resource;
+	struct xenforeignmemory_resource_handle *resource_left;
 
 	unsigned int	fail_at[FAKE_FNS];	/* number of the call */
 	unsigned int	fail_times[FAKE_FNS];
@@ -366,7 +367,11 @@ int xenforeignmemory_restrict(xenforeignmemory_handle *fmem, domid_t domid)
 int xenforeignmemory_close(xenforeignmemory_handle *fmem)
 {
 	assert(fmem && fmem == x.fmem);
-	assert(!fake.maps && !x.resource);	/* order of closing */
+	assert(!fake.maps);			/* order of closing */
+	assert(!x.resource || fake.may_renounce);
+	if (x.resource)				/* stays mapped */
+		x.resource_left = x.resource;
+	x.resource = NULL;
 	free(fmem);
 	x.fmem = NULL;
 	return call(FAKE_FMEM_CLOSE);
@@ -1054,6 +1059,9 @@ void fake_end(void)
 	assert(!fake.maps && !fake.pages);
 	assert(!fake.created);
 	assert(!x.dmod && !x.fmem && !x.evtchn && !x.xc && !x.xgt && !x.resource);
+	if (x.resource_left)
+		munmap(x.resource_left->va, PAGE);
+	free(x.resource_left);
 	munmap(fake.page, PAGE);
 	munmap(x.ram, (size_t)RAM_FRAMES * PAGE);
 	close(x.page_fd);

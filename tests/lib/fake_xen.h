@@ -97,6 +97,8 @@ struct fake_xen {
 	unsigned int	vanish_at;	/* number of a FAKE_MAP call ... */
 	uint64_t	vanish_gfn;	/* ... before which this page goes */
 	unsigned int	max_granted;	/* pages; 0: any number */
+	bool		may_renounce;	/* close foreign memory before the
+					 * IOREQ page goes */
 	bool		info_none;	/* xc: no domain from this id on */
 	uint32_t	info_domid;	/* xc: ... but this one */
 	uint32_t	info_flags;

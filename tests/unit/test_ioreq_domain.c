@@ -51,11 +51,17 @@ static void io_write(void *dev, uint64_t off, unsigned int size, uint32_t val)
 	f->written = val;
 }
 
-static int open_dom(struct fixture *f, bool latch)
+static int open_as(struct fixture *f, bool latch, enum grants_policy policy)
 {
 	snprintf(f->why, sizeof(f->why), "(nothing)");
-	return domain_open(f->loop, FAKE_DOMID, latch, GRANTS_AUTO, &f->dom,
+	fake.may_renounce = policy == GRANTS_REQUIRE;
+	return domain_open(f->loop, FAKE_DOMID, latch, policy, &f->dom,
 			   f->why, sizeof(f->why));
+}
+
+static int open_dom(struct fixture *f, bool latch)
+{
+	return open_as(f, latch, GRANTS_AUTO);
 }
 
 static void start(struct fixture *f, unsigned int vcpus)
@@ -129,7 +135,7 @@ static void test_order(void **state)
 	start(f, 3);
 	assert_int_equal(open_dom(f, true), 0);
 	assert_string_equal(fake_diary(),
-		"dmod_open fmem_open evtchn_open "
+		"dmod_open fmem_open evtchn_open xgt_open "
 		"dmod_restrict fmem_restrict evtchn_restrict "
 		"create map_resource enable nr_vcpus bind bind bind "
 		/* sixteen times, to see what a call costs */
@@ -150,7 +156,7 @@ static void test_order(void **state)
 	domain_close(f->dom);
 	f->dom = NULL;
 	assert_string_equal(fake_diary(),
-		"unmap_range disable destroy unmap_resource "
+		"unmap_range disable destroy xgt_close unmap_resource "
 		"evtchn_close fmem_close dmod_close");
 	end(f);
 	domain_close(NULL);
@@ -167,6 +173,73 @@ static void test_without_latch(void **state)
 	assert_int_equal(fake.nranges, 0);
 	assert_int_equal(ask(f, 0, request(IOREQ_TYPE_PIO, 0xcf8, 4,
 					   IOREQ_READ, 0)), ONES);
+	end(f);
+}
+
+/* What is opened, what is given up, and what is served then. */
+static void test_grants(void **state)
+{
+	struct fixture *f = &fix;
+	uint64_t v = 5;
+
+	(void)state;
+	start(f, 1);
+	fake_ram_add(3, 1);
+	fake_grant(4, 3, false);
+	assert_int_equal(open_as(f, false, GRANTS_REQUIRE), 0);
+	assert_memory_equal(fake_diary(),
+		"dmod_open fmem_open evtchn_open xgt_open "
+		"dmod_restrict fmem_restrict evtchn_restrict "
+		"create map_resource enable nr_vcpus bind fmem_close ",
+		strlen("dmod_open fmem_open evtchn_open xgt_open "
+		"dmod_restrict fmem_restrict evtchn_restrict "
+		"create map_resource enable nr_vcpus bind fmem_close "));
+	assert_int_equal(guest_mem_serves(domain_mem(f->dom)), GUEST_GRANTS);
+	assert_int_equal(guest_mem_write(domain_mem(f->dom), 3 << 12, &v, 8),
+			 -EFAULT);
+	assert_int_equal(guest_mem_write(domain_mem(f->dom),
+					 GUEST_ADDR_GRANT | 4 << 12, &v, 8), 0);
+	v = 0;
+	fake_ram_read(3 << 12, &v, 8);
+	assert_int_equal(v, 5);
+	/* Requests are answered all the same. */
+	assert_int_equal(ask(f, 0, request(IOREQ_TYPE_PIO, 0xcf8, 4,
+					   IOREQ_READ, 0)), ONES);
+	domain_close(f->dom);
+	f->dom = NULL;
+	assert_string_equal(fake_diary(),
+		"notify disable destroy xgt_close evtchn_close dmod_close");
+	end(f);
+
+	start(f, 1);
+	assert_int_equal(open_as(f, false, GRANTS_OFF), 0);
+	assert_null(strstr(fake_diary(), "xgt"));
+	assert_int_equal(guest_mem_serves(domain_mem(f->dom)), GUEST_PLAIN);
+	end(f);
+
+	start(f, 1);
+	assert_int_equal(open_as(f, false, GRANTS_AUTO), 0);
+	assert_int_equal(guest_mem_serves(domain_mem(f->dom)),
+			 GUEST_PLAIN | GUEST_GRANTS);
+	end(f);
+}
+
+/* A dom0 without gntdev: served is what can be. */
+static void test_no_gntdev(void **state)
+{
+	struct fixture *f = &fix;
+
+	(void)state;
+	start(f, 1);
+	fake_fail(FAKE_XGT_OPEN, 1, 1, ENOENT);
+	assert_int_equal(open_as(f, false, GRANTS_AUTO), 0);
+	assert_int_equal(guest_mem_serves(domain_mem(f->dom)), GUEST_PLAIN);
+	end(f);
+
+	start(f, 1);
+	fake_fail(FAKE_XGT_OPEN, 1, 1, ENOENT);
+	assert_int_equal(open_as(f, false, GRANTS_REQUIRE), -ENOENT);
+	assert_string_equal(f->why, "grants=require: cannot open /dev/xen/gntdev: No such file or directory; is xen-gntdev loaded?");
 	end(f);
 }
 
@@ -551,7 +624,8 @@ static void test_close_answers(void **state)
 	/* No new requests first; all answers before the server goes. */
 	assert_string_equal(fake_diary(),
 		"unmap_range unmap_range disable notify notify notify notify "
-		"destroy unmap_resource evtchn_close fmem_close dmod_close");
+		"destroy xgt_close unmap_resource evtchn_close fmem_close "
+		"dmod_close");
 	for (i = 0; i < 4; i++)
 		assert_int_equal(fake.taken[i].data, ONES);
 	assert_int_equal(fake.stuck, 0);
@@ -683,6 +757,8 @@ static void test_domctl_fails(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_order),
 	cmocka_unit_test(test_without_latch),
+	cmocka_unit_test(test_grants),
+	cmocka_unit_test(test_no_gntdev),
 	cmocka_unit_test(test_every_step_fails),
 	cmocka_unit_test(test_why_is_cut),
 	cmocka_unit_test(test_many_vcpus),

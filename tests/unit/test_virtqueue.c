@@ -40,6 +40,21 @@ static void world_close(struct world *w)
 	probe_fini(&w->probe, &w->rig);
 }
 
+/* A ring in granted memory; @serves: what the device may. */
+static void granted_open(struct world *w, unsigned int serves)
+{
+	rig_init(&w->rig, RAM);
+	w->rig.gm.serves = serves;
+	probe_init(&w->probe, &w->rig, QUEUES, QUEUE_SIZE);
+	rig_plug(&w->rig, &w->probe.vdev);
+	rig_up(&w->rig, RIG_INDIRECT);
+	ring_init(&w->ring, &w->rig, 0, 8, RING_AT);
+	w->ring.desc |= GUEST_ADDR_GRANT;
+	w->ring.avail |= GUEST_ADDR_GRANT;
+	w->ring.used |= GUEST_ADDR_GRANT;
+	ring_enable(&w->ring);
+}
+
 /* Posts one chain and lets the device look. */
 static void go(struct world *w, uint16_t head)
 {
@@ -925,6 +940,211 @@ static void test_not_in_memory(void **state)
 	}
 }
 
+/* ---- grants ---- */
+
+/* A granted ring stays mapped when the guest's memory moves: it does not. */
+static void test_granted(void **state)
+{
+	struct world w;
+	unsigned int made;
+
+	(void)state;
+	granted_open(&w, GUEST_GRANTS);
+	rig_ok(&w.rig);
+	ring_desc(&w.ring, 0, GUEST_ADDR_GRANT | BUFFERS, 16, D_NEXT, 1);
+	ring_desc(&w.ring, 1, GUEST_ADDR_GRANT | BUFFERS, 32, D_WRITE, 0);
+	go(&w, 0);
+	assert_int_equal(w.probe.taken, 1);
+	assert_true(w.probe.last.granted);
+	assert_int_equal(w.probe.vdev.stats->granted, 1);
+	made = w.rig.gm.maps_made;
+	w.rig.gm.epoch++;
+	probe_push(&w.probe, 0, 5);
+	rig_run(&w.rig);
+	assert_used(&w, 0, 5);
+	assert_int_equal(w.rig.gm.maps_made, made);
+
+	/* Not granted, and nothing else is served. */
+	ring_desc(&w.ring, 2, BUFFERS, 16, 0, 0);
+	go(&w, 2);
+	assert_int_equal(rig_status(&w.rig), S_RUNNING | S_NEEDS_RESET);
+	assert_int_equal(w.probe.taken, 1);
+	world_close(&w);
+}
+
+/* Both kinds in one ring. */
+static void test_granted_mixed(void **state)
+{
+	struct world w;
+	unsigned int i;
+
+	(void)state;
+	granted_open(&w, GUEST_PLAIN | GUEST_GRANTS);
+	rig_ok(&w.rig);
+	for (i = 0; i < 2; i++) {
+		ring_desc(&w.ring, 0, (i ? GUEST_ADDR_GRANT : 0) | BUFFERS, 16,
+			  D_WRITE, 1);
+		go(&w, 0);
+		assert_int_equal(w.probe.taken, i + 1);
+		assert_int_equal(w.probe.last.granted, i);
+		probe_push(&w.probe, 0, 5);
+		rig_run(&w.rig);
+		assert_used(&w, 0, 5);
+	}
+	assert_int_equal(w.probe.vdev.stats->granted, 1);
+	world_close(&w);
+}
+
+/* What is not served is refused as soon as the queue is enabled. */
+static void test_granted_refused(void **state)
+{
+	unsigned int part, serves;
+	struct world w;
+
+	(void)state;
+	for (serves = GUEST_PLAIN; serves <= GUEST_GRANTS; serves++) {
+		for (part = 0; part < 3; part++) {
+			rig_init(&w.rig, RAM);
+			w.rig.gm.serves = serves;
+			probe_init(&w.probe, &w.rig, QUEUES, QUEUE_SIZE);
+			rig_plug(&w.rig, &w.probe.vdev);
+			rig_up(&w.rig, 0);
+			ring_init(&w.ring, &w.rig, 0, 8, RING_AT);
+			if (part == 0 || serves == GUEST_GRANTS)
+				w.ring.desc |= GUEST_ADDR_GRANT;
+			if (part == 1 || serves == GUEST_GRANTS)
+				w.ring.avail |= GUEST_ADDR_GRANT;
+			if (part == 2 || serves == GUEST_GRANTS)
+				w.ring.used |= GUEST_ADDR_GRANT;
+			if (serves == GUEST_GRANTS)	/* one of them not */
+				*(part == 0 ? &w.ring.desc :
+				  part == 1 ? &w.ring.avail : &w.ring.used) &=
+					~GUEST_ADDR_GRANT;
+			ring_enable(&w.ring);
+			assert_int_equal(rig_status(&w.rig),
+					 S_UP | S_NEEDS_RESET);
+			assert_int_equal(rig_reg(&w.rig,
+					 VIRTIO_PCI_COMMON_Q_ENABLE), 0);
+			assert_int_equal(w.rig.gm.maps_made, 0);
+			probe_fini(&w.probe, &w.rig);
+		}
+	}
+}
+
+/* Room was made: whoever waits is called. */
+static void make_room(struct world *w)
+{
+	struct guest_mem *gm = &w->rig.gm;
+
+	guest_mem_release(gm, guest_mem_hold(gm));
+	rig_run(&w->rig);
+}
+
+/* No room to map a ring: it is tried again, and then it is as ever. */
+static void test_no_room(void **state)
+{
+	unsigned int part, i;
+	struct world w;
+
+	(void)state;
+	for (part = 1; part < 4; part++) {
+		granted_open(&w, GUEST_GRANTS);
+		w.rig.gm.map_err = -EAGAIN;
+		w.rig.gm.map_fails = part;	/* the next tries of the first */
+		rig_ok(&w.rig);
+		ring_desc(&w.ring, 0, GUEST_ADDR_GRANT | BUFFERS, 16, D_WRITE,
+			  0);
+		go(&w, 0);
+		for (i = 0; i < part && !w.probe.taken; i++) {
+			assert_int_equal(rig_status(&w.rig), S_RUNNING);
+			assert_int_equal(w.rig.gm.maps, 0);
+			assert_non_null(w.rig.gm.waiters);
+			make_room(&w);
+		}
+		assert_int_equal(w.probe.taken, 1);
+		probe_push(&w.probe, 0, 5);
+		rig_run(&w.rig);
+		assert_used(&w, 0, 5);
+		world_close(&w);
+	}
+}
+
+/* It does not wait for ever; nor when it is reset meanwhile. */
+static void test_no_room_ever(void **state)
+{
+	struct world w;
+	unsigned int i;
+
+	(void)state;
+	granted_open(&w, GUEST_GRANTS);
+	w.rig.gm.map_err = -EAGAIN;
+	w.rig.gm.map_fails = UINT32_MAX;
+	rig_ok(&w.rig);
+	ring_kick(&w.ring);
+	rig_run(&w.rig);
+	for (i = 0; i < 1000 && rig_status(&w.rig) == S_RUNNING; i++)
+		make_room(&w);
+	assert_int_equal(rig_status(&w.rig), S_RUNNING | S_NEEDS_RESET);
+	assert_int_equal(i, 100);
+	assert_null(w.rig.gm.waiters);
+	world_close(&w);
+
+	granted_open(&w, GUEST_GRANTS);
+	w.rig.gm.map_err = -EAGAIN;
+	w.rig.gm.map_fails = UINT32_MAX;
+	rig_ok(&w.rig);
+	ring_kick(&w.ring);
+	rig_run(&w.rig);
+	assert_non_null(w.rig.gm.waiters);
+	rig_status_set(&w.rig, 0);
+	rig_run(&w.rig);
+	assert_null(w.rig.gm.waiters);
+	assert_int_equal(rig_status(&w.rig), 0);
+	world_close(&w);
+}
+
+/* Indirect tables are read ahead, and each is used once. */
+static void test_granted_indirect(void **state)
+{
+	enum { N = 6 };
+	uint64_t table = FAKE_RAM + 0x80000;
+	struct world w;
+	uint16_t i, round;
+
+	(void)state;
+	granted_open(&w, GUEST_GRANTS);
+	w.probe.echo = true;
+	rig_ok(&w.rig);
+	for (round = 0; round < 3; round++) {
+		for (i = 0; i < N; i++) {
+			fake_put64(&w.rig.gm, table + 0x1000 * i,
+				   GUEST_ADDR_GRANT | (BUFFERS + i * 64));
+			fake_put32(&w.rig.gm, table + 0x1000 * i + 8,
+				   100u * round + i + 1);
+			fake_put16(&w.rig.gm, table + 0x1000 * i + 12, D_WRITE);
+			ring_desc(&w.ring, i, GUEST_ADDR_GRANT |
+				  (table + 0x1000 * i), 16, D_INDIRECT, 0);
+			ring_post(&w.ring, i);
+		}
+		ring_kick(&w.ring);
+		rig_run(&w.rig);
+		assert_int_equal(w.probe.taken, (round + 1) * N);
+		for (i = 0; i < N; i++)
+			assert_used(&w, i, 100u * round + i + 1);
+	}
+	/* One of several is not there: those before it are served. */
+	for (i = 0; i < 3; i++) {
+		ring_desc(&w.ring, i, GUEST_ADDR_GRANT |
+			  (i == 1 ? 0 : table + 0x1000 * i), 16, D_INDIRECT, 0);
+		ring_post(&w.ring, i);
+	}
+	ring_kick(&w.ring);
+	rig_run(&w.rig);
+	assert_int_equal(w.probe.taken, 3 * N + 1);
+	assert_int_equal(rig_status(&w.rig), S_RUNNING | S_NEEDS_RESET);
+	world_close(&w);
+}
+
 /* Addresses that never were memory; wrapping, grants, our own BAR. */
 static void test_bad_addresses(void **state)
 {
@@ -1009,6 +1229,12 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_doorbells),
 	cmocka_unit_test(test_epoch),
 	cmocka_unit_test(test_not_in_memory),
+	cmocka_unit_test(test_granted),
+	cmocka_unit_test(test_granted_mixed),
+	cmocka_unit_test(test_granted_refused),
+	cmocka_unit_test(test_granted_indirect),
+	cmocka_unit_test(test_no_room),
+	cmocka_unit_test(test_no_room_ever),
 	cmocka_unit_test(test_bad_addresses),
 	cmocka_unit_test(test_alignment),
 };
