@@ -92,6 +92,9 @@ int devspec_parse(const char *text, struct devspec *ret,
 		  char *why, size_t why_len);
 void devspec_fini(struct devspec *spec);
 
+/* As it is written behind grants=. */
+const char *devspec_grants_name(enum grants_policy policy);
+
 /*
  * The same from several texts, such as defaults, what a toolstack says, and
  * what the configuration file adds: a key replaces the same key of an earlier

@@ -563,18 +563,13 @@ static int guest_claim(struct guest *g, struct guest_dev *dev, char *why,
 static int guest_agree(struct guest *g, const struct devspec *spec, char *why,
 		       size_t why_len)
 {
-	static const char *const names[] = {
-		[GRANTS_AUTO]		= "auto",
-		[GRANTS_REQUIRE]	= "require",
-		[GRANTS_OFF]		= "off",
-	};
-
 	if (!g->devs && !g->worker)
 		g->grants = spec->grants;
 	if (g->grants == spec->grants)
 		return 0;
 	snprintf(why, why_len, "grants='%s': the guest's other devices have grants=%s, and all of a guest's devices have the same",
-		 names[spec->grants], names[g->grants]);
+		 devspec_grants_name(spec->grants),
+		 devspec_grants_name(g->grants));
 	return -EINVAL;
 }
 

@@ -111,17 +111,23 @@ bool spec_switch(const char *text, const char *on, const char *off,
 
 /* ---- parsers for keys that several kinds have ---- */
 
+static const char *const grants_names[] = {
+	[GRANTS_AUTO]		= "auto",
+	[GRANTS_REQUIRE]	= "require",
+	[GRANTS_OFF]		= "off",
+};
+
+const char *devspec_grants_name(enum grants_policy policy)
+{
+	return grants_names[policy];
+}
+
 const char *spec_parse_grants(struct devspec *spec, const char *value)
 {
-	static const char *const names[] = {
-		[GRANTS_AUTO]		= "auto",
-		[GRANTS_REQUIRE]	= "require",
-		[GRANTS_OFF]		= "off",
-	};
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		if (strcmp(value, names[i]) != 0)
+	for (i = 0; i < ARRAY_SIZE(grants_names); i++) {
+		if (strcmp(value, grants_names[i]) != 0)
 			continue;
 		spec->grants = (enum grants_policy)i;
 		return NULL;

@@ -216,6 +216,47 @@ static void test_size(void **state)
 	}
 }
 
+/* ---- grants ---- */
+
+static void test_grants(void **state)
+{
+	static const struct {
+		const char *text;
+		enum grants_policy policy;
+	} t[] = {
+		{ "blk,path=/x", GRANTS_AUTO },
+		{ "blk,path=/x,grants=auto", GRANTS_AUTO },
+		{ "blk,path=/x,grants=require", GRANTS_REQUIRE },
+		{ "blk,path=/x,grants=off", GRANTS_OFF },
+		{ "net,bridge=b", GRANTS_AUTO },
+		{ "net,bridge=b,grants=require", GRANTS_REQUIRE },
+	};
+	static const char *const bytes[] = { "1", "4096", "64k", "2M" };
+	struct devspec s;
+	char text[64];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
+		s = parse(t[i].text);
+		assert_int_equal(s.grants, t[i].policy);
+		if (s.kind == DEVSPEC_BLK)
+			assert_int_equal(s.blk.grants_map, 65536);
+		devspec_fini(&s);
+	}
+	for (i = 0; i < ARRAY_SIZE(bytes); i++) {
+		(void)snprintf(text, sizeof(text), "blk,path=/x,grants-map=%s",
+			       bytes[i]);
+		s = parse(text);
+		assert_int_equal(s.blk.grants_map, (const uint32_t[]){
+				 1, 4096, 65536, 2097152 }[i]);
+		devspec_fini(&s);
+	}
+	assert_string_equal(devspec_grants_name(GRANTS_AUTO), "auto");
+	assert_string_equal(devspec_grants_name(GRANTS_REQUIRE), "require");
+	assert_string_equal(devspec_grants_name(GRANTS_OFF), "off");
+}
+
 /* ---- network cards ---- */
 
 #define TSO	(NET_TSO4 | NET_TSO6 | NET_TSO_ECN)
@@ -470,6 +511,14 @@ static const struct {
 	{ "blk,path=/x,serial=\x7f",
 		"serial='\\x7f': use at most 20 bytes of printable ASCII" },
 	{ "blk,path=/x,readonly=yes",	"readonly='yes': use on or off" },
+	{ "blk,path=/x,grants=on",
+				"grants='on': use auto, require or off" },
+	{ "net,bridge=b,grants=",
+				"grants='': use auto, require or off" },
+	{ "blk,path=/x,grants-map=0",
+		"grants-map='0': use bytes, 1 to 2M, as in 64k" },
+	{ "blk,path=/x,grants-map=2097153",
+		"grants-map='2097153': use bytes, 1 to 2M, as in 64k" },
 	{ "blk,path=/x,cache=directsync",
 		"cache='directsync': use none, writeback or writethrough" },
 	{ "blk,path=/x,engine=io_uring_",
@@ -1055,6 +1104,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_commas),
 	cmocka_unit_test(test_bdf),
 	cmocka_unit_test(test_size),
+	cmocka_unit_test(test_grants),
 	cmocka_unit_test(test_net_defaults),
 	cmocka_unit_test(test_net_everything),
 	cmocka_unit_test(test_net_words),

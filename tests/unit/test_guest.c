@@ -220,6 +220,7 @@ struct supervisor {
 
 static struct supervisor *worker;
 static unsigned int workers;		/* that there have ever been */
+static enum grants_policy grants;	/* of devices that are added */
 static int refuse_worker, refuse_add;
 
 int supervisor_open(struct loop *l, const struct supervisor_opts *opts,
@@ -231,6 +232,7 @@ int supervisor_open(struct loop *l, const struct supervisor_opts *opts,
 	assert_int_equal(opts->domid, DOMID);
 	assert_int_equal(opts->uid, 1000 + DOMID);
 	assert_true(opts->sandbox && opts->pvh);
+	assert_int_equal(opts->grants, grants);
 	if (refuse_worker) {
 		(void)snprintf(why, why_len, "no processes left");
 		return refuse_worker;
@@ -543,6 +545,7 @@ static int try_add(struct asker *a, enum devspec_kind kind, unsigned int devfn)
 	struct devspec spec = spec_of(kind, devfn);
 	int r;
 
+	spec.grants = grants;
 	memset(a, 0, sizeof(*a));
 	why[0] = '\0';
 	r = guest_add(guest, &spec, "a test", on_news, a, &a->dev, why,
@@ -642,6 +645,7 @@ static int setup(void **state)
 	end_err = 1;
 	refuse_open = refuse_job = refuse_worker = refuse_add = 0;
 	refuse_claim = refuse_watch = refuse_grow = refuse_resize = 0;
+	grants = GRANTS_AUTO;
 	assert_int_equal(loop_open(&loop), 0);
 	opens(&opts);
 	return 0;
@@ -717,6 +721,20 @@ static void test_life(void **state)
 	happened("ended ");
 	assert_int_equal(nended, 1);
 	assert_int_equal(end_err, 0);
+}
+
+/* What the first device says is what the worker may, and all others say. */
+static void test_grants(void **state)
+{
+	(void)state;
+	grants = GRANTS_REQUIRE;
+	serves(1);
+	grants = GRANTS_AUTO;
+	refuses(-EINVAL, 0, "grants='auto': the guest's other devices have grants=require, and all of a guest's devices have the same");
+	grants = GRANTS_OFF;
+	refuses(-EINVAL, 0, "grants='off': the guest's other devices have grants=require, and all of a guest's devices have the same");
+	grants = GRANTS_REQUIRE;
+	adds(1);
 }
 
 static void test_seen(void **state)
@@ -1827,6 +1845,7 @@ static void test_walk(void **state)
 
 static const struct CMUnitTest tests[] = {
 	GUEST_TEST(test_life),
+	GUEST_TEST(test_grants),
 	GUEST_TEST(test_seen),
 	GUEST_TEST(test_slow_close),
 	GUEST_TEST(test_tell_while_closing),
