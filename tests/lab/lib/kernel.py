@@ -27,11 +27,16 @@ GRANTS = ("CONFIG_XEN_VIRTIO=y", "CONFIG_XEN_VIRTIO_FORCE_GRANT=y")
 
 
 # A device's record of who it grants to is freed when its driver goes, and used
-# when the next one comes: grants are then for any domain at all.
+# when the next one comes: grants are then for any domain at all.  And when the
+# device itself goes, another one may be where it was, finds the record, and
+# does without grants.
 OPS = "drivers/xen/grant-dma-ops.c"
 CHANGES = [
     (OPS, r"devm_kzalloc\(dev, ", "kzalloc("),
     (OPS, r"devm_kfree\(dev, ", "kfree("),
+    (OPS, r'dev_err\(dev, "Xen grant DMA data is already created\\n"\);',
+     "*data = (struct xen_grant_dma_data){ .backend_domid = backend_domid };"
+     "\n\t\tdev->dma_ops = &xen_grant_dma_ops;"),
 ]
 
 
