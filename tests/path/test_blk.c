@@ -140,6 +140,7 @@ static void test_configuration(void **state)
 static void test_negotiation(void **state)
 {
 	(void)state;
+	PATH_PLAIN_ONLY();
 	p = path_run(t, spec, NULL);
 	b = path_disk(t, SLOT, &(struct toyblk_conf){
 		.features = TOYBLK_F(VIRTIO_F_VERSION_1), .irq = TOYBLK_POLL,

@@ -483,6 +483,7 @@ static void test_ring_changes_meanwhile(void **state)
 	unsigned int i;
 
 	(void)state;
+	PATH_PLAIN_ONLY();
 	atomic_store(&stop_flipping, false);
 	good_table();
 	q->desc[1] = q->desc[0];

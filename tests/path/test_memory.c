@@ -296,6 +296,7 @@ static void test_holes(void **state)
 	uint64_t gpa;
 
 	(void)state;
+	PATH_PLAIN_ONLY();
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		expect_refusal(bad[i].gpa, bad[i].len, VIRTIO_BLK_T_IN);
 		expect_refusal(bad[i].gpa, bad[i].len, VIRTIO_BLK_T_OUT);
@@ -324,6 +325,7 @@ static void test_map_fails(void **state)
 	unsigned int i;
 
 	(void)state;
+	PATH_PLAIN_ONLY();
 	path_exercise(b, 0, 8192, 4096, 1);
 	for (i = 0; i < sizeof(errs) / sizeof(errs[0]); i++) {
 		assert_int_equal(toy_invalidate(t, 0), 0);
