@@ -45,18 +45,20 @@ static inline void guest_batch_add(struct guest_mem *gm, struct guest_batch *b,
 				   uint64_t addr, void *buf, size_t len,
 				   int *err)
 {
-	struct guest_copy copy = { .addr = addr, .buf = buf, .len = len };
 	int r;
 
 	if (!guest_is_grant(addr)) {
-		r = guest_mem_copy(gm, &copy, 1, b->to_guest);
+		r = b->to_guest ? guest_mem_write(gm, addr, buf, len) :
+				  guest_mem_read(gm, buf, addr, len);
 		if (r < 0)
 			*err = r;
 		return;
 	}
 	if (b->count == GUEST_BATCH)
 		guest_batch_run(gm, b);
-	b->list[b->count] = copy;
+	b->list[b->count] = (struct guest_copy){
+		.addr = addr, .buf = buf, .len = (uint32_t)len,
+	};
 	b->err[b->count++] = err;
 }
 

@@ -25,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "guest_mem.h"
 
 struct devopen;
 struct loop;

@@ -121,24 +121,31 @@ int guest_mem_copy(struct guest_mem *gm, struct guest_copy *list,
 	return r;
 }
 
-int guest_mem_read(struct guest_mem *gm, void *dst, uint64_t addr, size_t len)
+/* As a list of one. */
+static int copy_one(struct guest_mem *gm, uint64_t addr, void *buf, size_t len,
+		    bool to_guest)
 {
 	struct guest_copy one = {
-		.addr = addr, .buf = dst, .len = len,
+		.addr = addr, .buf = buf, .len = (uint32_t)len,
 	};
 
-	return guest_mem_copy(gm, &one, 1, false);
+	if (!range_ok(addr, len) || !is_served(gm, addr))
+		return len ? -EFAULT : 0;
+	if (!guest_is_grant(addr))
+		return foreign_copy(gm->foreign, buf, addr, len, to_guest);
+	grants_copy(gm->grants, &one, 1, to_guest);
+	return one.err;
+}
+
+int guest_mem_read(struct guest_mem *gm, void *dst, uint64_t addr, size_t len)
+{
+	return copy_one(gm, addr, dst, len, false);
 }
 
 int guest_mem_write(struct guest_mem *gm, uint64_t addr, const void *src,
 		    size_t len)
 {
-	struct guest_copy one = {
-		.addr = addr, .buf = (void *)(uintptr_t)src,
-		.len = len,
-	};
-
-	return guest_mem_copy(gm, &one, 1, true);
+	return copy_one(gm, addr, (void *)(uintptr_t)src, len, true);
 }
 
 /* guest_mem.h: payload. */
