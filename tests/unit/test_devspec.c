@@ -231,7 +231,10 @@ static void test_grants(void **state)
 		{ "net,bridge=b", GRANTS_AUTO },
 		{ "net,bridge=b,grants=require", GRANTS_REQUIRE },
 	};
-	static const char *const bytes[] = { "1", "4096", "64k", "2M" };
+	static const struct { const char *text; uint32_t bytes; } maps[] = {
+		{ "1", 1 }, { "4096", 4096 }, { "64k", 65536 },
+		{ "2M", 2097152 },
+	};
 	struct devspec s;
 	char text[64];
 	size_t i;
@@ -244,12 +247,11 @@ static void test_grants(void **state)
 			assert_int_equal(s.blk.grants_map, 65536);
 		devspec_fini(&s);
 	}
-	for (i = 0; i < ARRAY_SIZE(bytes); i++) {
+	for (i = 0; i < ARRAY_SIZE(maps); i++) {
 		(void)snprintf(text, sizeof(text), "blk,path=/x,grants-map=%s",
-			       bytes[i]);
+			       maps[i].text);
 		s = parse(text);
-		assert_int_equal(s.blk.grants_map, (const uint32_t[]){
-				 1, 4096, 65536, 2097152 }[i]);
+		assert_int_equal(s.blk.grants_map, maps[i].bytes);
 		devspec_fini(&s);
 	}
 	assert_string_equal(devspec_grants_name(GRANTS_AUTO), "auto");
@@ -513,8 +515,8 @@ static const struct {
 	{ "blk,path=/x,readonly=yes",	"readonly='yes': use on or off" },
 	{ "blk,path=/x,grants=on",
 				"grants='on': use auto, require or off" },
-	{ "net,bridge=b,grants=",
-				"grants='': use auto, require or off" },
+	{ "net,bridge=b,grants=Require",
+				"grants='Require': use auto, require or off" },
 	{ "blk,path=/x,grants-map=0",
 		"grants-map='0': use bytes, 1 to 2M, as in 64k" },
 	{ "blk,path=/x,grants-map=2097153",
