@@ -17,7 +17,8 @@
  * Granted pages are never given to direct I/O.  They could be pinned, but the
  * kernel may let go of them a moment after the request is done, and so end
  * the mapping later than we say it has ended; then the guest, which looks,
- * gives up the device.
+ * gives up the device.  Nor is it faster: at 256 KiB it had half the
+ * throughput of a copy, at 4 KiB a fifth.
  */
 #include <assert.h>
 #include <errno.h>

@@ -18,6 +18,7 @@
 #include "path.h"
 
 #define WRITEBACK	",cache=writeback"
+#define MAPPED		",grants-map=64k"
 #define WITH		(&(struct toyblk_conf){ .grants = true })
 
 static struct toy *t;
@@ -89,7 +90,7 @@ static void sizes(unsigned int seed)
 static void test_require(void **state)
 {
 	static const char *const more[] = {
-		",grants=require", ",grants=require" WRITEBACK,
+		",grants=require", ",grants=require" WRITEBACK MAPPED,
 	};
 	unsigned int i;
 
@@ -112,10 +113,12 @@ static void test_threshold(void **state)
 		bool mapped;
 	} way[] = {
 		{ WRITEBACK, 4096, false },
-		{ WRITEBACK, 65536 - 512, false },
-		{ WRITEBACK, 65536, true },
-		{ WRITEBACK, 262144, true },
-		{ "", 262144, false },
+		{ WRITEBACK, MB - 512, false },
+		{ WRITEBACK, MB, true },
+		{ "", MB, false },
+		{ WRITEBACK ",grants-map=64k", 65536 - 512, false },
+		{ WRITEBACK ",grants-map=64k", 65536, true },
+		{ ",grants-map=64k", 65536, false },
 		{ WRITEBACK ",grants-map=4k", 4096, true },
 		{ WRITEBACK ",grants-map=2M", 262144, false },
 	};
@@ -140,7 +143,7 @@ static void test_threshold(void **state)
 /* One device sees both kinds, from request to request and in one. */
 static void test_mix(void **state)
 {
-	static const char *const more[] = { "", WRITEBACK };
+	static const char *const more[] = { "", WRITEBACK MAPPED };
 	static const enum toyblk_mix mix[] = { MIX_REQUESTS, MIX_SEGMENTS };
 	unsigned int i;
 
@@ -252,7 +255,7 @@ static void bad_payload(const char *more, uint64_t addr, uint32_t bytes,
 static void test_bad_references(void **state)
 {
 	static const char *const more[] = {
-		",grants=require", ",grants=require" WRITEBACK,
+		",grants=require", ",grants=require" WRITEBACK MAPPED,
 	};
 	static const uint32_t bytes[] = { 512, 4096, 65536, 131072 };
 	uint64_t gpa, addr;
@@ -336,7 +339,7 @@ static void test_no_room_for_payload(void **state)
 	uint64_t before;
 
 	(void)state;
-	start(",grants=require" WRITEBACK, WITH);
+	start(",grants=require" WRITEBACK MAPPED, WITH);
 	path_exercise(b, 0, 0, 4096, 1);
 	toy_limit_grants(t, t->dom->gnttab.mapped);
 	before = maps();
@@ -389,7 +392,8 @@ static void test_reset_in_flight(void **state)
 	int i;
 
 	(void)state;
-	slow = path_slow_open(",grants=require" WRITEBACK, s, sizeof(s));
+	slow = path_slow_open(",grants=require" WRITEBACK MAPPED, s,
+			      sizeof(s));
 	path_slow_need(slow);
 	p = path_run(t, s, NULL);
 	b = path_disk(t, SLOT, WITH);
@@ -415,7 +419,7 @@ static void test_reset_in_flight(void **state)
 /* Again and again, with all kinds of requests on their way. */
 static void test_resets(void **state)
 {
-	static const char *const more[] = { "", WRITEBACK };
+	static const char *const more[] = { "", WRITEBACK MAPPED };
 	static const uint32_t bytes[] = { 512, 4096, 65536 };
 	unsigned int i, k;
 	uint64_t gpa;

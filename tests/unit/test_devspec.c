@@ -244,7 +244,7 @@ static void test_grants(void **state)
 		s = parse(t[i].text);
 		assert_int_equal(s.grants, t[i].policy);
 		if (s.kind == DEVSPEC_BLK)
-			assert_int_equal(s.blk.grants_map, 65536);
+			assert_int_equal(s.blk.grants_map, 1048576);
 		devspec_fini(&s);
 	}
 	for (i = 0; i < ARRAY_SIZE(maps); i++) {

@@ -65,6 +65,7 @@ static int start(void **state, unsigned int serves)
 	rng = 0x9e3779b97f4a7c15;
 	memset(f, 0, sizeof(*f));
 	f->kinds = GUEST_PLAIN;
+	f->grant_map = 0x10000;
 	fake_guest_open_as(&f->g, serves);
 	fake_ram_add(RAM / PAGE, PAGES);
 	for (i = 0; i < 2 * PAGES; i++)
