@@ -187,7 +187,7 @@ static int vblk_next_data(struct vblk_req *req)
 static int vblk_next_range(struct vblk_req *req)
 {
 	bool zeroes = req->type == VIRTIO_BLK_T_WRITE_ZEROES;
-	struct virtio_blk_discard_write_zeroes range;
+	struct virtio_blk_discard_write_zeroes range = { 0 };
 	uint64_t sector, bytes;
 	uint32_t flags;
 
