@@ -212,16 +212,16 @@ static int domain_grants(struct domain *dom, enum grants_policy policy,
 	return 0;
 }
 
+/* What stays mapped, see below; lest it is taken for a leak. */
+static xenforeignmemory_resource_handle *left_mapped __attribute__((used));
+
 /*
  * The IOREQ page was the last thing to map that is not granted.  The library
  * unmaps it only with the handle that goes here, so it stays while we do.
  */
 static void domain_renounce(struct domain *dom)
 {
-	static xenforeignmemory_resource_handle *stays;
-
-	stays = dom->resource;
-	(void)stays;
+	left_mapped = dom->resource;
 	dom->resource = NULL;
 	(void)xenforeignmemory_close(dom->fmem);
 	dom->fmem = NULL;
