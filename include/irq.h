@@ -17,9 +17,10 @@ struct irq;
 int irq_msi(struct irq *irq, uint64_t addr, uint32_t data);
 
 /*
- * Drives INTA# of slot @dev on bus 0.  Return: 0 or a negative errno (a PVH
- * guest has no such lines).
+ * Function @devfn of bus 0 asserts INTA#, or no longer.  The functions of a
+ * slot share the line.  Return: 0 or a negative errno (a PVH guest has no such
+ * lines on x86).
  */
-int irq_intx(struct irq *irq, unsigned int dev, bool level);
+int irq_intx(struct irq *irq, unsigned int devfn, bool level);
 
 #endif

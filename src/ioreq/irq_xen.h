@@ -10,6 +10,7 @@
 struct irq {
 	xendevicemodel_handle	*dmod;
 	domid_t			domid;
+	uint8_t			asserted[32];	/* by slot: bits of functions */
 };
 
 #endif

@@ -106,7 +106,7 @@ static void virtio_pci_update_intx(struct virtio_pci *vp)
 	vp->intx_level = level;
 	TRACE(intx, vp->devfn >> 3, level);
 	/* It can fail only for a guest without such lines. */
-	(void)irq_intx(vp->irq, vp->devfn >> 3, level);
+	(void)irq_intx(vp->irq, vp->devfn, level);
 }
 
 static void virtio_pci_interrupt(struct virtio_pci *vp, uint16_t vector,
@@ -709,5 +709,5 @@ void virtio_pci_fini(struct virtio_pci *vp)
 		io_region_del(vp->bus, &vp->bar_io[i]);
 	io_region_del(vp->bus, &vp->config_io);
 	if (vp->intx_level)
-		(void)irq_intx(vp->irq, vp->devfn >> 3, false);
+		(void)irq_intx(vp->irq, vp->devfn, false);
 }

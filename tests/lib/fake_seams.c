@@ -445,8 +445,10 @@ int irq_msi(struct irq *irq, uint64_t addr, uint32_t data)
 	return irq->fail;
 }
 
-int irq_intx(struct irq *irq, unsigned int dev, bool level)
+int irq_intx(struct irq *irq, unsigned int devfn, bool level)
 {
+	unsigned int dev = devfn >> 3;
+
 	assert(dev < ARRAY_SIZE(irq->level));
 	irq_record(irq, false, dev, level);
 	irq->level[dev] = level;

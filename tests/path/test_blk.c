@@ -267,6 +267,40 @@ static void test_intx_disable(void **state)
 	path_stop(t, p);
 }
 
+/* Two functions of a slot: the line is low when neither wants it high. */
+static void test_intx_shared(void **state)
+{
+	const struct toyblk_conf conf = { .irq = TOYBLK_INTX };
+	struct toyblk *other;
+	unsigned int i;
+
+	(void)state;
+	snprintf(spec, sizeof(spec), "blk,path=%s,bdf=00:18.0", img);
+	p = path_run(t, spec, "blk,engine=null,size=1M,bdf=00:18.1", NULL);
+	b = path_disk(t, SLOT, &conf);
+	assert_int_equal(toyblk_probe(t, 0, TOY_BDF(SLOT) | 1, &other), 0);
+	assert_int_equal(toyblk_start(other, &conf), 0);
+	for (i = 0; i < 2; i++) {
+		struct toyblk *first = i ? other : b, *last = i ? b : other;
+
+		(void)toyblk_submit(&b->vq[0], VIRTIO_BLK_T_IN, 0,
+				    path_buffer(b, 512), 512);
+		toyblk_kick(&b->vq[0]);
+		(void)toyblk_submit(&other->vq[0], VIRTIO_BLK_T_IN, 0,
+				    path_buffer(b, 512), 512);
+		toyblk_kick(&other->vq[0]);
+		wait_until(t, toyblk_get(&b->vq[0], NULL) >= 0);
+		wait_until(t, toyblk_get(&other->vq[0], NULL) >= 0);
+		assert_int_equal(toy_intx_wait(t, SLOT, 0, 1, TOY_MS), 0);
+		wait_until(t, toyblk_read(first, &first->isr, 0, 1) == 1);
+		assert_int_equal(toy_intx_level(t, SLOT, 0), 1);
+		wait_until(t, toyblk_read(last, &last->isr, 0, 1) == 1);
+		assert_int_equal(toy_intx_level(t, SLOT, 0), 0);
+	}
+	toyblk_free(other);
+	path_stop(t, p);
+}
+
 /* A masked vector keeps its interrupt pending; unmasking sends it, once. */
 static void test_msix_masks(void **state)
 {
@@ -931,6 +965,7 @@ int main(void)
 		BLK_TEST(test_all_ways_pvh),
 		HVM_TEST(test_all_ways_hvm),
 		HVM_TEST(test_intx_disable),
+		HVM_TEST(test_intx_shared),
 		BLK_TEST(test_msix_masks),
 		BLK_TEST(test_get_id),
 		BLK_TEST(test_discard_and_zeroes),

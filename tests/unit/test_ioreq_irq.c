@@ -46,12 +46,35 @@ static void test_msi(void **state)
 static void test_intx(void **state)
 {
 	(void)state;
-	assert_int_equal(irq_intx(&irq, 0x18, true), 0);
+	assert_int_equal(irq_intx(&irq, 0x18 << 3, true), 0);
 	assert_int_equal(fake.intx_dev, 0x18);
 	assert_int_equal(fake.intx_level, 1);
-	assert_int_equal(irq_intx(&irq, 0x1f, false), 0);
+	assert_int_equal(irq_intx(&irq, 0x1f << 3, true), 0);
+	assert_int_equal(fake.intx_dev, 0x1f);
+	assert_int_equal(irq_intx(&irq, 0x1f << 3, false), 0);
 	assert_int_equal(fake.intx_dev, 0x1f);
 	assert_int_equal(fake.intx_level, 0);
+}
+
+/* The line of a slot falls with the last function that holds it. */
+static void test_intx_shared(void **state)
+{
+	unsigned int slot = 0x18 << 3;
+
+	(void)state;
+	assert_int_equal(irq_intx(&irq, slot, true), 0);
+	assert_int_equal(irq_intx(&irq, slot | 7, true), 0);
+	assert_int_equal(irq_intx(&irq, slot, true), 0);
+	assert_int_equal(fake.calls[FAKE_INTX], 1);
+	assert_int_equal(irq_intx(&irq, slot, false), 0);
+	assert_int_equal(fake.intx_level, 1);
+	assert_int_equal(irq_intx(&irq, slot, true), 0);
+	assert_int_equal(irq_intx(&irq, slot | 7, false), 0);
+	assert_int_equal(fake.intx_level, 1);
+	assert_int_equal(irq_intx(&irq, slot, false), 0);
+	assert_int_equal(fake.intx_level, 0);
+	assert_int_equal(fake.intx_dev, 0x18);
+	assert_int_equal(fake.calls[FAKE_INTX], 2);
 }
 
 static void test_errors(void **state)
@@ -64,10 +87,10 @@ static void test_errors(void **state)
 		fake_fail(FAKE_MSI, 1, 1, err[i]);
 		assert_int_equal(irq_msi(&irq, 0, 0), -err[i]);
 		fake_fail(FAKE_INTX, 1, 1, err[i]);
-		assert_int_equal(irq_intx(&irq, 1, true), -err[i]);
+		assert_int_equal(irq_intx(&irq, 8, !(i & 1)), -err[i]);
 	}
 	assert_int_equal(irq_msi(&irq, 0, 0), 0);
-	assert_int_equal(irq_intx(&irq, 1, true), 0);
+	assert_int_equal(irq_intx(&irq, 8, false), 0);
 }
 
 #define IRQ_TEST(fn)	cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -75,6 +98,7 @@ static void test_errors(void **state)
 static const struct CMUnitTest tests[] = {
 	IRQ_TEST(test_msi),
 	IRQ_TEST(test_intx),
+	IRQ_TEST(test_intx_shared),
 	IRQ_TEST(test_errors),
 };
 
