@@ -29,11 +29,12 @@ static inline void guest_batch_run(struct guest_mem *gm, struct guest_batch *b)
 {
 	unsigned int i;
 
-	if (!b->count || guest_mem_copy(gm, b->list, b->count, b->to_guest) == 0)
-		b->count = 0;
-	for (i = 0; i < b->count; i++)
-		if (b->list[i].err)
-			*b->err[i] = b->list[i].err;
+	if (b->count &&
+	    guest_mem_copy(gm, b->list, b->count, b->to_guest) < 0) {
+		for (i = 0; i < b->count; i++)
+			if (b->list[i].err)
+				*b->err[i] = b->list[i].err;
+	}
 	b->count = 0;
 }
 
@@ -57,7 +58,7 @@ static inline void guest_batch_add(struct guest_mem *gm, struct guest_batch *b,
 	if (b->count == GUEST_BATCH)
 		guest_batch_run(gm, b);
 	b->list[b->count] = (struct guest_copy){
-		.addr = addr, .buf = buf, .len = (uint32_t)len,
+		.addr = addr, .buf = buf, .len = len,
 	};
 	b->err[b->count++] = err;
 }

@@ -92,27 +92,32 @@ unsigned int guest_mem_epoch(const struct guest_mem *gm)
 
 /* guest_mem.h: copies. */
 
+/* What is granted is only noted: many of them are one call to Xen. */
+static int copy_plain(struct guest_mem *gm, uint64_t addr, void *buf,
+		      size_t len, bool to_guest, bool *granted)
+{
+	if (!len)
+		return 0;
+	if (!range_ok(addr, len) || !is_served(gm, addr))
+		return -EFAULT;
+	if (!guest_is_grant(addr))
+		return foreign_copy(gm->foreign, buf, addr, len, to_guest);
+	*granted = true;
+	return 0;
+}
+
 int guest_mem_copy(struct guest_mem *gm, struct guest_copy *list,
 		   unsigned int count, bool to_guest)
 {
-	unsigned int i, granted = 0;
+	bool granted = false;
 	struct guest_copy *c;
+	unsigned int i;
 	int r = 0;
 
 	for (i = 0; i < count; i++) {
 		c = &list[i];
-		if (!c->len) {
-			c->err = 0;
-		} else if (!range_ok(c->addr, c->len) ||
-			   !is_served(gm, c->addr)) {
-			c->err = -EFAULT;
-		} else if (guest_is_grant(c->addr)) {
-			c->err = 0;
-			granted++;
-		} else {
-			c->err = foreign_copy(gm->foreign, c->buf, c->addr,
-					      c->len, to_guest);
-		}
+		c->err = copy_plain(gm, c->addr, c->buf, c->len, to_guest,
+				    &granted);
 	}
 	if (granted)
 		grants_copy(gm->grants, list, count, to_guest);
@@ -121,18 +126,16 @@ int guest_mem_copy(struct guest_mem *gm, struct guest_copy *list,
 	return r;
 }
 
-/* As a list of one. */
+/* As a list of one, which need not be made for what is plain. */
 static int copy_one(struct guest_mem *gm, uint64_t addr, void *buf, size_t len,
 		    bool to_guest)
 {
-	struct guest_copy one = {
-		.addr = addr, .buf = buf, .len = (uint32_t)len,
-	};
+	struct guest_copy one = { .addr = addr, .buf = buf, .len = len };
+	bool granted = false;
+	int r = copy_plain(gm, addr, buf, len, to_guest, &granted);
 
-	if (!range_ok(addr, len) || !is_served(gm, addr))
-		return len ? -EFAULT : 0;
-	if (!guest_is_grant(addr))
-		return foreign_copy(gm->foreign, buf, addr, len, to_guest);
+	if (!granted)
+		return r;
 	grants_copy(gm->grants, &one, 1, to_guest);
 	return one.err;
 }
