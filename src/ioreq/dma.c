@@ -105,14 +105,21 @@ static void cursor_skip(struct dma_cursor *cur, size_t bytes)
 	}
 }
 
-/* Bytes ahead, but no more than one operation may cover. */
-static size_t cursor_bytes(const struct dma_cursor *cur)
+/*
+ * Bytes ahead, but no more than one operation may cover; and in *ret_kinds of
+ * which kinds they are, bits of enum guest_mem_kinds.
+ */
+static size_t cursor_look(const struct dma_cursor *cur, unsigned int *ret_kinds)
 {
+	unsigned int i, kinds = 0;
 	size_t sum = 0;
-	unsigned int i;
 
-	for (i = 0; i < cur->nseg && sum < DMA_MAX_BYTES; i++)
+	for (i = 0; i < cur->nseg && sum < DMA_MAX_BYTES; i++) {
+		kinds |= guest_is_grant(cur->seg[i].addr) ? GUEST_GRANTS :
+			 GUEST_PLAIN;
 		sum += cur->seg[i].len - (i ? 0 : cur->off);
+	}
+	*ret_kinds = kinds;
 	return MIN(sum, (size_t)DMA_MAX_BYTES);
 }
 
@@ -133,9 +140,9 @@ static void dma_trim(struct dma_op *op, struct dma_cursor *cur, size_t bytes)
 }
 
 static int dma_map_in_place(struct dma_space *ds, struct dma_op *op,
-			    struct dma_cursor *cur)
+			    struct dma_cursor *cur, size_t want)
 {
-	size_t want = cursor_bytes(cur), n;
+	size_t n;
 	struct dma_cursor at = *cur;
 	int r = 0;
 
@@ -214,9 +221,10 @@ static void bounce_copy(struct dma_space *ds, struct dma_op *op,
 }
 
 static int dma_map_bounce(struct dma_space *ds, struct dma_op *op,
-			  struct dma_cursor *cur, struct guest_batch *batch)
+			  struct dma_cursor *cur, size_t want,
+			  struct guest_batch *batch)
 {
-	size_t bytes = ALIGN_DOWN(cursor_bytes(cur), (size_t)ds->unit);
+	size_t bytes = ALIGN_DOWN(want, (size_t)ds->unit);
 	unsigned int pages = (unsigned int)((bytes + GUEST_PAGE_SIZE - 1) /
 					    GUEST_PAGE_SIZE);
 	struct dma_cursor at = *cur;
@@ -270,14 +278,14 @@ static int grants_list(struct dma_op *op, struct dma_cursor at, size_t want,
 }
 
 static int dma_map_grants(struct dma_space *ds, struct dma_op *op,
-			  struct dma_cursor *cur)
+			  struct dma_cursor *cur, size_t want)
 {
 	uint32_t refs[GUEST_MAX_REFS];
 	unsigned int count;
 	size_t n;
 	int i, r;
 
-	r = grants_list(op, *cur, cursor_bytes(cur), refs, &count);
+	r = grants_list(op, *cur, want, refs, &count);
 	if (r < 0)
 		return r;
 	n = ALIGN_DOWN(op->bytes, (size_t)ds->unit);
@@ -296,20 +304,6 @@ static int dma_map_grants(struct dma_space *ds, struct dma_op *op,
 
 /* ---- */
 
-/* Of what is ahead: bits of enum guest_mem_kinds. */
-static unsigned int cursor_kinds(const struct dma_cursor *cur)
-{
-	unsigned int i, kinds = 0;
-	size_t sum = 0;
-
-	for (i = 0; i < cur->nseg && sum < DMA_MAX_BYTES; i++) {
-		kinds |= guest_is_grant(cur->seg[i].addr) ? GUEST_GRANTS :
-			 GUEST_PLAIN;
-		sum += cur->seg[i].len - (i ? 0 : cur->off);
-	}
-	return kinds;
-}
-
 static void op_start(struct dma_op *op, const struct dma_cursor *cur,
 		     enum dma_dir dir)
 {
@@ -326,7 +320,8 @@ static void op_start(struct dma_op *op, const struct dma_cursor *cur,
 int dma_map(struct dma_space *ds, struct dma_op *op, struct dma_cursor *cur,
 	    enum dma_dir dir, struct guest_batch *batch)
 {
-	unsigned int kinds = cursor_kinds(cur);
+	unsigned int kinds;
+	size_t want = cursor_look(cur, &kinds);
 	int r;
 
 	op_start(op, cur, dir);
@@ -335,17 +330,17 @@ int dma_map(struct dma_space *ds, struct dma_op *op, struct dma_cursor *cur,
 	if (kinds & ~ds->serves)
 		return -EFAULT;
 	if (!ds->bounce && kinds == GUEST_PLAIN)
-		return dma_map_in_place(ds, op, cur);
+		return dma_map_in_place(ds, op, cur, want);
 	if (!ds->bounce && kinds == GUEST_GRANTS &&
-	    cursor_bytes(cur) >= ds->grant_map) {
-		r = dma_map_grants(ds, op, cur);
+	    want >= ds->grant_map) {
+		r = dma_map_grants(ds, op, cur, want);
 		if (r != -EAGAIN)
 			return r;
 		op_start(op, cur, dir);		/* copies need no room */
 	}
 	op->bounced = true;
 	op->filling = dir == DMA_FROM_GUEST && (kinds & GUEST_GRANTS);
-	return dma_map_bounce(ds, op, cur, batch);
+	return dma_map_bounce(ds, op, cur, want, batch);
 }
 
 void dma_deliver(struct dma_space *ds, struct dma_op *op,
