@@ -13,11 +13,10 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "path.h"
+#include "server.h"
 
 #include <xenforeignmemory.h>
 #include <xengnttab.h>
@@ -51,27 +50,9 @@ struct disk {
 
 static volatile sig_atomic_t disk_stopped;
 
-#define MUST(x)								\
-	do {								\
-		if (!(x)) {						\
-			printf("line %d: %s: %m\n", __LINE__, #x);	\
-			exit(3);					\
-		}							\
-	} while (0)
-
 static void disk_stop(int sig)
 {
 	disk_stopped = sig;
-}
-
-static void disk_tell_ready(void)
-{
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int s = socket(AF_UNIX, SOCK_DGRAM, 0);
-
-	strncpy(a.sun_path, getenv("NOTIFY_SOCKET"), sizeof(a.sun_path) - 1);
-	MUST(sendto(s, "READY=1", 7, 0, (struct sockaddr *)&a, sizeof(a)) == 7);
-	close(s);
 }
 
 static void *disk_map(struct disk *d, uint64_t addr, uint32_t len, int prot)
@@ -240,7 +221,7 @@ static int disk_main(char **arg)
 	d.avail = d.ring[1];
 	d.used = d.ring[2];
 	d.used->flags = VRING_USED_F_NO_NOTIFY;
-	disk_tell_ready();
+	server_ready();
 	while (!disk_stopped) {
 		if (__atomic_load_n(&d.avail->idx, __ATOMIC_ACQUIRE) == d.seen)
 			sched_yield();

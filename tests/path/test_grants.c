@@ -4,15 +4,7 @@
  * those who do not do it well.  That everything else works by grants as well is
  * seen where it is tested: check-path runs some files with XEN_TOY_GRANTS=1.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "path.h"
@@ -29,15 +21,9 @@ static char img[128], spec[256];
 
 static int setup(void **state)
 {
-	int fd;
-
 	(void)state;
 	t = toy_new(&(struct toy_conf){ .vcpus = 2 });
-	snprintf(img, sizeof(img), "%s/disk.img", t->dir);
-	fd = open(img, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0 || ftruncate(fd, 16 * MB) < 0)
-		return -1;
-	close(fd);
+	toy_image(t, "disk.img", 16 * MB, img);
 	return 0;
 }
 

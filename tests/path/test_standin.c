@@ -14,13 +14,12 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <xenctrl.h>		/* first: it decides what xen.h shows */
 
 #include "path.h"
+#include "server.h"
 
 #include <xendevicemodel.h>
 #include <xenevtchn.h>
@@ -72,24 +71,6 @@ struct dm {
 	uint64_t		*granted, *older;
 	const char		*mode;
 };
-
-#define MUST(x)								\
-	do {								\
-		if (!(x)) {						\
-			printf("line %d: %s: %m\n", __LINE__, #x);	\
-			exit(3);					\
-		}							\
-	} while (0)
-
-static void dm_tell_ready(void)
-{
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int s = socket(AF_UNIX, SOCK_DGRAM, 0);
-
-	strncpy(a.sun_path, getenv("NOTIFY_SOCKET"), sizeof(a.sun_path) - 1);
-	MUST(sendto(s, "READY=1", 7, 0, (struct sockaddr *)&a, sizeof(a)) == 7);
-	close(s);
-}
 
 static uint8_t *dm_memory(struct dm *dm, uint64_t gpa)
 {
@@ -283,7 +264,7 @@ static int dm_main(const char *mode, int reuse)
 					dm.page->vcpu_ioreq[i].vp_eport);
 		MUST(dm.port[i] > 0);
 	}
-	dm_tell_ready();
+	server_ready();
 
 	p[0] = (struct pollfd){ .fd = xenevtchn_fd(dm.e), .events = POLLIN };
 	p[1] = (struct pollfd){ .fd = xs_fileno(dm.x), .events = POLLIN };
@@ -733,7 +714,7 @@ static int holder_main(void)
 	xengnttab_handle *g = xengnttab_open(NULL, 0);
 
 	MUST(g && xengnttab_map_grant_ref(g, DOM, REF_0, PROT_READ));
-	dm_tell_ready();
+	server_ready();
 	return pause();
 }
 
@@ -827,6 +808,16 @@ static struct toy_proc *start(struct toy *t, const char *mode, const char *id)
 	if (toy_ready(p, TOY_MS))
 		fail_msg("not ready: %s", toy_log(p));
 	return p;
+}
+
+/* The domain is destroyed, and stays while @p lives. */
+static void zombie_until_killed(struct toy *t, struct toy_proc *p)
+{
+	toy_destroy(t);
+	assert_int_equal(toy_reap(t), -EBUSY);
+	toy_kill(p, SIGKILL);
+	assert_int_equal(toy_exit(p, TOY_MS), 128 + SIGKILL);
+	assert_int_equal(toy_reap(t), 0);
 }
 
 static int setup(void **state)
@@ -1003,11 +994,7 @@ static void test_granted_page_held(void **state)
 
 	give(t, REF_0, 0x300, 0, true);
 	p = start(t, "holds", NULL);
-	toy_destroy(t);
-	assert_int_equal(toy_reap(t), -EBUSY);
-	toy_kill(p, SIGKILL);
-	assert_int_equal(toy_exit(p, TOY_MS), 128 + SIGKILL);
-	assert_int_equal(toy_reap(t), 0);
+	zombie_until_killed(t, p);
 }
 
 /* An ioreq page holds a domain too, whether or not there is a handle. */
@@ -1185,11 +1172,7 @@ static void test_zombie(void **state)
 
 	toy_mem_write(t, 0, REGS + REG_KEEP, 8, 0x200000);
 	toy_kill(p, SIGSTOP);
-	toy_destroy(t);
-	assert_int_equal(toy_reap(t), -EBUSY);
-	toy_kill(p, SIGKILL);
-	assert_int_equal(toy_exit(p, TOY_MS), 128 + SIGKILL);
-	assert_int_equal(toy_reap(t), 0);
+	zombie_until_killed(t, p);
 }
 
 /* Killed in the middle of a request, taken over by the next one. */
