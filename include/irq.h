@@ -12,7 +12,8 @@ struct irq;
 
 /*
  * Sends the message of one MSI-X entry, word for word.  Return: 0 or a
- * negative errno, which the guest causes with a nonsensical address.
+ * negative errno, which the guest causes with a nonsensical address, or, on
+ * Arm, with data that is no message's (arm_guest.h).
  */
 int irq_msi(struct irq *irq, uint64_t addr, uint32_t data);
 

@@ -274,11 +274,9 @@ int device_attach(struct device *dev, const struct device_env *env,
 		.irq	= domain_irq(env->dom),
 		.state	= env->state,
 		.devfn	= dev->desc.devfn,
-		.intx	= env->intx,
+		.intx	= domain_has_intx(env->dom),
 		.multifunction = env->multifunction,
-#if defined(__i386__) || defined(__x86_64__)
-		.ports	= true,
-#endif
+		.ports	= domain_has_ports(env->dom),
 	};
 	int r;
 

@@ -37,7 +37,6 @@ struct device_env {
 	struct loop	*loop;
 	struct domain	*dom;
 	struct fn_state	*state;
-	bool		intx;		/* the guest has INTx lines */
 	bool		multifunction;	/* the slot has more devices */
 
 	/* The guest's driver has started it, once more maybe. */

@@ -65,7 +65,7 @@ struct msg_head {
 
 struct msg_start {
 	uint32_t	domid;
-	uint32_t	pvh;		/* no INTx, nobody at port 0xcf8 */
+	uint32_t	pvh;		/* no board but ours */
 	uint32_t	topics;		/* of the log */
 	uint32_t	sandbox;	/* or all rights are kept */
 	uint32_t	uid;		/* in the sandbox */

@@ -52,7 +52,7 @@ struct supervisor_news {
 
 struct supervisor_opts {
 	uint32_t	domid;
-	bool		pvh;		/* no INTx, nobody at port 0xcf8 */
+	bool		pvh;		/* no board but ours */
 	bool		sandbox;	/* see sandbox.h */
 	uint32_t	uid;		/* in it */
 	enum grants_policy grants;	/* for all that it serves */

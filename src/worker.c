@@ -238,7 +238,6 @@ static int worker_attach(struct worker *w, struct device *dev)
 		.loop		= w->loop,
 		.dom		= w->dom,
 		.state		= state_fn(w->state, device_index(dev)),
-		.intx		= !w->start.pvh,
 		.running	= worker_on_running,
 		.arg		= w,
 	};

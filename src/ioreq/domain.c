@@ -31,6 +31,8 @@
 #include <xen/hvm/ioreq.h>
 #include <xen/memory.h>
 
+#include "arch.h"
+#include "arm_guest.h"
 #include "bus.h"
 #include "domain.h"
 #include "grants.h"
@@ -50,7 +52,9 @@
 
 struct domain {
 	struct loop		*loop;
+	const struct arch	*arch;
 	domid_t			domid;
+	bool			pvh;
 	xendevicemodel_handle	*dmod;
 	xenforeignmemory_handle	*fmem;
 	xenevtchn_handle	*evtchn;
@@ -88,6 +92,23 @@ struct guest_mem *domain_mem(struct domain *dom)
 uint64_t domain_kick_ns(const struct domain *dom)
 {
 	return dom->kick_ns;
+}
+
+bool domain_has_ports(const struct domain *dom)
+{
+	return dom->arch->ports;
+}
+
+bool domain_has_intx(const struct domain *dom)
+{
+	return !dom->pvh || dom->arch->pvh_intx;
+}
+
+uint64_t domain_ecam(const struct domain *dom, unsigned int devfn)
+{
+	if (!dom->arch->ecam)
+		return 0;
+	return ARM_GUEST_ECAM_BASE + devfn * ARM_GUEST_ECAM_FN_BYTES;
 }
 
 /* Requests. */
@@ -324,8 +345,8 @@ static uint64_t domain_measure_kick(struct domain *dom)
 	return MIN(best * KICK_CALLS, KICK_MAX_NS);
 }
 
-static int domain_start(struct domain *dom, bool latch,
-			enum grants_policy policy, char *why, size_t why_len)
+static int domain_start(struct domain *dom, enum grants_policy policy,
+			char *why, size_t why_len)
 {
 	int r;
 
@@ -344,7 +365,11 @@ static int domain_start(struct domain *dom, bool latch,
 	if (policy == GRANTS_REQUIRE)
 		domain_renounce(dom);
 	dom->kick_ns = domain_measure_kick(dom);
-	dom->irq = (struct irq){ .dmod = dom->dmod, .domid = dom->domid };
+	dom->irq = (struct irq){
+		.arch	= dom->arch,
+		.dmod	= dom->dmod,
+		.domid	= dom->domid,
+	};
 	r = guest_mem_open(dom->loop, dom->domid, dom->fmem, dom->grants,
 			   &dom->gm);
 	dom->bus.dmod = dom->dmod;
@@ -357,7 +382,7 @@ static int domain_start(struct domain *dom, bool latch,
 	if (r < 0)
 		return fail(r, why, why_len, "d%u: %s", dom->domid,
 			    strerror(-r));
-	if (!latch)
+	if (!dom->pvh || !dom->arch->ports)
 		return 0;
 	dom->latch_io = (struct io_region){
 		.space	= IO_PORT,
@@ -375,7 +400,7 @@ static int domain_start(struct domain *dom, bool latch,
 	return 0;
 }
 
-int domain_open(struct loop *loop, uint32_t domid, bool latch,
+int domain_open(struct loop *loop, uint32_t domid, bool pvh,
 		enum grants_policy policy, struct domain **ret, char *why,
 		size_t why_len)
 {
@@ -385,8 +410,10 @@ int domain_open(struct loop *loop, uint32_t domid, bool latch,
 	if (!dom)
 		return fail(-ENOMEM, why, why_len, "out of memory");
 	dom->loop = loop;
+	dom->arch = ARCH_NATIVE;
 	dom->domid = (domid_t)domid;
-	r = domain_start(dom, latch, policy, why, why_len);
+	dom->pvh = pvh;
+	r = domain_start(dom, policy, why, why_len);
 	if (r < 0) {
 		domain_close(dom);
 		return r;

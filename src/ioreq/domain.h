@@ -25,11 +25,12 @@ struct irq;
 struct loop;
 
 /*
- * @latch: answer reads of port 0xcf8 with what was last written there, which
- * on a PVH guest nobody else does.  @policy: for all of its functions.
+ * @pvh: the guest has no board but what we make: on x86 reads of port 0xcf8
+ * are answered with what was last written there, which nobody else does.
+ * @policy: for all of its functions.
  * Return: 0 and *ret; or a negative errno and in @why a line for the operator.
  */
-int domain_open(struct loop *loop, uint32_t domid, bool latch,
+int domain_open(struct loop *loop, uint32_t domid, bool pvh,
 		enum grants_policy policy, struct domain **ret, char *why,
 		size_t why_len);
 
@@ -52,5 +53,15 @@ struct guest_mem *domain_mem(struct domain *dom);
  * domain was opened: the vCPU's way to us and back.
  */
 uint64_t domain_kick_ns(const struct domain *dom);
+
+/* I/O ports, which x86 has; and lines for INTx, which a PVH guest lacks there. */
+bool domain_has_ports(const struct domain *dom);
+bool domain_has_intx(const struct domain *dom);
+
+/*
+ * Where function @devfn of bus 0 lies in the ECAM window of an Arm guest's
+ * host bridge, ARM_GUEST_ECAM_FN_BYTES of it; 0 where there is no such window.
+ */
+uint64_t domain_ecam(const struct domain *dom, unsigned int devfn);
 
 #endif

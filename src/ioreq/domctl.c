@@ -7,6 +7,7 @@
 #include <xenctrl.h>
 #include <xen/sched.h>
 
+#include "arch.h"
 #include "domctl.h"
 
 struct domctl {
@@ -43,12 +44,7 @@ static enum domctl_kind domctl_kind(const xc_domaininfo_t *info)
 {
 	if (!(info->flags & XEN_DOMINF_hvm_guest))
 		return DOMCTL_PV;
-#if defined(__i386__) || defined(__x86_64__)
-	/* libxl gives a PVH guest a local APIC and nothing else of a board. */
-	if (info->arch_config.emulation_flags & ~(uint32_t)XEN_X86_EMU_LAPIC)
-		return DOMCTL_HVM;
-#endif
-	return DOMCTL_PVH;
+	return arch_has_board(&info->arch_config) ? DOMCTL_HVM : DOMCTL_PVH;
 }
 
 static bool domctl_is_suspended(const xc_domaininfo_t *info)

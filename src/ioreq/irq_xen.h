@@ -7,7 +7,10 @@
 
 #include <xendevicemodel.h>
 
+struct arch;
+
 struct irq {
+	const struct arch	*arch;
 	xendevicemodel_handle	*dmod;
 	domid_t			domid;
 	uint8_t			asserted[32];	/* by slot: bits of functions */

@@ -137,6 +137,7 @@ static const char *const fn_names[] = {
 	[FAKE_UNMAP_PCIDEV]	= "unmap_pcidev",
 	[FAKE_MSI]		= "msi",
 	[FAKE_INTX]		= "intx",
+	[FAKE_IRQ]		= "irq",
 	[FAKE_FMEM_OPEN]	= "fmem_open",
 	[FAKE_FMEM_RESTRICT]	= "fmem_restrict",
 	[FAKE_FMEM_CLOSE]	= "fmem_close",
@@ -847,6 +848,17 @@ int xendevicemodel_set_pci_intx_level(xendevicemodel_handle *dmod,
 		return -1;
 	fake.intx_dev = device;
 	fake.intx_level = level;
+	return 0;
+}
+
+/* As Arm's GIC takes it: a level of 0 would do nothing. */
+int xendevicemodel_set_irq_level(xendevicemodel_handle *dmod, domid_t domid,
+				 unsigned int irq, unsigned int level)
+{
+	assert(level == 1);
+	if (dmop(FAKE_IRQ, dmod, domid) < 0)
+		return -1;
+	fake.irq = irq;
 	return 0;
 }
 

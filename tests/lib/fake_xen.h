@@ -56,6 +56,7 @@ enum fake_fn {
 	FAKE_UNMAP_PCIDEV,
 	FAKE_MSI,
 	FAKE_INTX,
+	FAKE_IRQ,
 	FAKE_FMEM_OPEN,
 	FAKE_FMEM_RESTRICT,
 	FAKE_FMEM_CLOSE,
@@ -123,6 +124,7 @@ struct fake_xen {
 	uint32_t	msi_data;
 	unsigned int	intx_dev;
 	unsigned int	intx_level;
+	unsigned int	irq;		/* Arm's, injected */
 	unsigned int	notified[FAKE_MAX_VCPUS];
 	ioreq_t		taken[FAKE_MAX_VCPUS];	/* the latest answer */
 	shared_iopage_t	*page;		/* Xen's own view */

@@ -21,6 +21,8 @@
 /* A domain is a rig without a function of its own. */
 static struct rig rig;
 static struct device *dev;
+static bool ports, intx;
+static uint64_t ecam;
 
 struct io_bus *domain_bus(struct domain *dom)
 {
@@ -44,6 +46,24 @@ uint64_t domain_kick_ns(const struct domain *dom)
 {
 	(void)dom;
 	return 0;
+}
+
+bool domain_has_ports(const struct domain *dom)
+{
+	(void)dom;
+	return ports;
+}
+
+bool domain_has_intx(const struct domain *dom)
+{
+	(void)dom;
+	return intx;
+}
+
+uint64_t domain_ecam(const struct domain *dom, unsigned int devfn)
+{
+	(void)dom;
+	return ecam ? ecam + devfn : 0;
 }
 
 static void make(const struct devdesc *desc)

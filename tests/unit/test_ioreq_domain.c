@@ -51,17 +51,17 @@ static void io_write(void *dev, uint64_t off, unsigned int size, uint32_t val)
 	f->written = val;
 }
 
-static int open_as(struct fixture *f, bool latch, enum grants_policy policy)
+static int open_as(struct fixture *f, bool pvh, enum grants_policy policy)
 {
 	snprintf(f->why, sizeof(f->why), "(nothing)");
 	fake.may_renounce = policy == GRANTS_REQUIRE;
-	return domain_open(f->loop, FAKE_DOMID, latch, policy, &f->dom,
+	return domain_open(f->loop, FAKE_DOMID, pvh, policy, &f->dom,
 			   f->why, sizeof(f->why));
 }
 
-static int open_dom(struct fixture *f, bool latch)
+static int open_dom(struct fixture *f, bool pvh)
 {
-	return open_as(f, latch, GRANTS_AUTO);
+	return open_as(f, pvh, GRANTS_AUTO);
 }
 
 static void start(struct fixture *f, unsigned int vcpus)
@@ -72,10 +72,10 @@ static void start(struct fixture *f, unsigned int vcpus)
 }
 
 /* One that is open, with a region. */
-static void start_open(struct fixture *f, unsigned int vcpus, bool latch)
+static void start_open(struct fixture *f, unsigned int vcpus, bool pvh)
 {
 	start(f, vcpus);
-	assert_int_equal(open_dom(f, latch), 0);
+	assert_int_equal(open_dom(f, pvh), 0);
 	assert_string_equal(f->why, "(nothing)");
 	f->io = (struct io_region){
 		.space	= IO_MEM,

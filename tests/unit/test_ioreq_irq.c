@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 
+#include "arch.h"
+#include "arm_guest.h"
 #include "fake_xen.h"
 #include "irq.h"
 #include "irq_xen.h"
@@ -16,7 +18,18 @@ static int setup(void **state)
 {
 	(void)state;
 	fake_guest_open(&guest);
-	irq = (struct irq){ .dmod = guest.dmod, .domid = FAKE_DOMID };
+	irq = (struct irq){
+		.arch	= &arch_x86,
+		.dmod	= guest.dmod,
+		.domid	= FAKE_DOMID,
+	};
+	return 0;
+}
+
+static int setup_arm(void **state)
+{
+	(void)setup(state);
+	irq.arch = &arch_arm;
 	return 0;
 }
 
@@ -77,6 +90,54 @@ static void test_intx_shared(void **state)
 	assert_int_equal(fake.calls[FAKE_INTX], 2);
 }
 
+/* The data is the interrupt; the address is nobody's. */
+static void test_arm_msi(void **state)
+{
+	static const uint32_t none[] = {
+		0, 31, ARM_GUEST_INTX_BASE, ARM_GUEST_MSI_BASE - 1,
+		ARM_GUEST_MSI_BASE + ARM_GUEST_MSI_MAX, UINT32_MAX,
+	};
+	uint32_t last = ARM_GUEST_MSI_BASE + ARM_GUEST_MSI_MAX - 1;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+		assert_int_equal(irq_msi(&irq, 0x3001040, none[i]), -EINVAL);
+	assert_int_equal(fake.calls[FAKE_IRQ], 0);
+	assert_int_equal(irq_msi(&irq, 0x3001040, ARM_GUEST_MSI_BASE), 0);
+	assert_int_equal(fake.irq, ARM_GUEST_MSI_BASE);
+	assert_int_equal(irq_msi(&irq, UINT64_MAX, last), 0);
+	assert_int_equal(fake.irq, last);
+	assert_int_equal(fake.calls[FAKE_IRQ], 2);
+	fake_fail(FAKE_IRQ, 1, 1, EINVAL);	/* nr_spis is too small */
+	assert_int_equal(irq_msi(&irq, 0, last), -EINVAL);
+}
+
+/* One for each function that begins, none for any that ends. */
+static void test_arm_intx(void **state)
+{
+	unsigned int slot = 0x18 << 3;
+
+	(void)state;
+	assert_int_equal(irq_intx(&irq, slot, true), 0);
+	assert_int_equal(fake.irq, ARM_GUEST_INTX_BASE + 0x18);
+	assert_int_equal(irq_intx(&irq, slot, true), 0);
+	assert_int_equal(fake.calls[FAKE_IRQ], 1);
+	assert_int_equal(irq_intx(&irq, slot | 7, true), 0);
+	assert_int_equal(fake.calls[FAKE_IRQ], 2);
+	assert_int_equal(irq_intx(&irq, slot, false), 0);
+	assert_int_equal(fake.calls[FAKE_IRQ], 2);
+	assert_int_equal(irq_intx(&irq, slot, true), 0);
+	assert_int_equal(irq_intx(&irq, slot, false), 0);
+	assert_int_equal(irq_intx(&irq, slot | 7, false), 0);
+	assert_int_equal(fake.calls[FAKE_IRQ], 3);
+	assert_int_equal(irq_intx(&irq, 0x1f << 3, true), 0);
+	assert_int_equal(fake.irq, ARM_GUEST_INTX_BASE + 0x1f);
+	assert_int_equal(fake.calls[FAKE_INTX] + fake.calls[FAKE_MSI], 0);
+	fake_fail(FAKE_IRQ, 1, 1, EINVAL);
+	assert_int_equal(irq_intx(&irq, 0, true), -EINVAL);
+}
+
 static void test_errors(void **state)
 {
 	static const int err[] = { ERANGE, EBUSY, EINVAL, ESRCH, EPERM };
@@ -94,12 +155,15 @@ static void test_errors(void **state)
 }
 
 #define IRQ_TEST(fn)	cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define ARM_TEST(fn)	cmocka_unit_test_setup_teardown(fn, setup_arm, teardown)
 
 static const struct CMUnitTest tests[] = {
 	IRQ_TEST(test_msi),
 	IRQ_TEST(test_intx),
 	IRQ_TEST(test_intx_shared),
 	IRQ_TEST(test_errors),
+	ARM_TEST(test_arm_msi),
+	ARM_TEST(test_arm_intx),
 };
 
 UNIT_MAIN(tests)
