@@ -5,6 +5,7 @@
 # make sparse      endian and guest pointers make lint        shell, spelling, man page, cppcheck
 # make V=1         show commands             make install     DESTDIR=x prefix=/usr
 # make deb         a Debian package          make deb DIST=trixie
+# make CROSS_COMPILE=aarch64-linux-gnu-      for Arm; SYSROOT=DIR has its libraries (default: Debian's)
 
 PROG     := xen-virtiod
 CTL      := xen-virtioctl
@@ -19,7 +20,8 @@ confdir  ?= /etc/xen
 CC       ?= cc
 PKGCONF  ?= pkg-config
 Q        := $(if $(V),,@)
-BUILD    ?= build$(if $(SAN),-san)$(if $(COV),-cov)$(if $(FUZZ),-fuzz)
+TRIPLE   := $(patsubst %-,%,$(CROSS_COMPILE))
+BUILD    ?= build$(TRIPLE:%=-%)$(if $(SAN),-san)$(if $(COV),-cov)$(if $(FUZZ),-fuzz)
 B        := $(BUILD)
 BIN      := $(if $(filter build,$B),$(PROG),$B/$(PROG))
 CTL_BIN  := $(if $(filter build,$B),$(CTL),$B/$(CTL))
@@ -27,10 +29,22 @@ CTL_BIN  := $(if $(filter build,$B),$(CTL),$B/$(CTL))
 # The packages that the build needs are installed where they are missing.
 ifeq ($(filter clean help deb,$(MAKECMDGOALS)),)
 ifneq ($(NEED),no)
-ifneq ($(shell tests/need build >&2 || echo missing),)
+ifneq ($(shell tests/need build $(if $(TRIPLE),cross) >&2 || echo missing),)
 $(error packages are missing)
 endif
 endif
+endif
+
+# Its tools; its libraries are in a directory of their own.
+ifneq ($(TRIPLE),)
+SYSROOT  ?= $(shell tests/lab/xenlab sysroot)
+ifeq ($(SYSROOT),)
+$(error there are no libraries for $(TRIPLE): SYSROOT=DIR says where they are)
+endif
+CC       := $(CROSS_COMPILE)gcc --sysroot=$(SYSROOT)
+AR       := $(CROSS_COMPILE)ar
+PKGCONF  := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_PATH= \
+            PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/$(TRIPLE)/pkgconfig:$(SYSROOT)/usr/share/pkgconfig pkg-config
 endif
 
 PKGS     := libevent_core xendevicemodel xenforeignmemory xenevtchn xengnttab xenstore xencontrol xentoolcore liburing libseccomp libconfuse json-c
@@ -107,7 +121,7 @@ deb:
 	$(Q)NEED=$(NEED) tests/deb-build $(DIST)
 
 clean:
-	rm -rf build build-san build-cov build-fuzz build-clang $(PROG) $(CTL)
+	rm -rf build build-san build-cov build-fuzz build-clang build-aarch64-linux-gnu $(PROG) $(CTL)
 
 help:
 	@sed -n '/^#/!q; s/^# *//p' Makefile

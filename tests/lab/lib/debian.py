@@ -67,9 +67,9 @@ def sandbox():
     return ["-o", "APT::Sandbox::User=root"] if os.getuid() == 0 else []
 
 
-def private(tmp, text):
+def private(tmp, text, more=()):
     """Options for an apt-get with sources.list and lists below tmp, which it
-    then fills.  The machine's own lists and caches stay as they are.
+    then fills, and more.  The machine's own lists and caches stay as they are.
     """
     path = os.path.join(tmp, "sources.list")
     with open(path, "w", encoding="ascii") as f:
@@ -79,18 +79,31 @@ def private(tmp, text):
                "-o", "Dir::Etc::SourceParts=-",
                "-o", f"Dir::State::Lists={tmp}/lists",
                "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=",
-               "-o", "Debug::NoLocking=1", *sandbox()]
+               "-o", "Debug::NoLocking=1", *sandbox(), *more]
     run(["apt-get", "-q", *options, "update"])
     return options
 
 
-class Apt:
-    """apt-get for one release."""
+def own_arch():
+    """Debian's name for the architecture of this machine."""
+    return run(["dpkg", "--print-architecture"]).strip()
 
-    def __init__(self, release, tmp):
+
+def for_arch(arch):
+    """Options for an apt-get that knows one architecture and no other."""
+    return ["-o", f"APT::Architecture={arch}",
+            "-o", "#clear=APT::Architectures",
+            "-o", f"APT::Architectures::={arch}"]
+
+
+class Apt:
+    """apt-get for one release, and one architecture."""
+
+    def __init__(self, release, tmp, arch=None):
         self.tmp, self.options = tmp, sandbox()
-        if release != own_release():
-            self.options = private(tmp, sources("deb", release))
+        if release != own_release() or arch not in (None, own_arch()):
+            self.options = private(tmp, sources("deb", release),
+                                   for_arch(arch) if arch else [])
 
     def resolve(self, names, without):
         """All packages to unpack, as name=version.  An empty system has no
