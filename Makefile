@@ -83,11 +83,13 @@ $(BIN): $(WIRING) $(LIBS) $(BASE_O)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(OUR_L) $(LDFLAGS) -o $@ $(WIRING) -Wl,--start-group $(LIBS) -Wl,--end-group $(BASE_O) $(PKG_L)
 
-# The client has nothing of the daemon's but how it writes lines.
-CTL_O    := $(call obj,src/ctl/*.c) $B/src/log.o $B/src/journal.o
+# The client has nothing of the daemon's but how it writes lines, and what words
+# a device is described in.
+CTL_O    := $(call obj,src/ctl/*.c) $(patsubst %,$B/src/%.o,log journal devspec spec spec_blk spec_net)
+$B/src/ctl/%.o: OUR_C += -iquote src
 $(CTL_BIN): $(CTL_O)
 	@echo "  LD    $@"
-	$(Q)$(CC) $(OUR_L) $(LDFLAGS) -o $@ $(CTL_O) $(shell $(PKGCONF) --libs json-c)
+	$(Q)$(CC) $(OUR_L) $(LDFLAGS) -o $@ $(CTL_O) $(shell $(PKGCONF) --libs json-c) -lfdt
 
 define layer
 $B/$(subst /,-,$(1)).a: $(call obj,src/$(1)/*.c)

@@ -464,3 +464,11 @@ int devspec_place(struct devspec *spec, const uint8_t used[DEVSPEC_USED_BYTES],
 		 DEVSPEC_FIRST_SLOT, DEVSPEC_LAST_SLOT);
 	return -ENOSPC;
 }
+
+unsigned int devspec_vectors(const struct devspec *spec)
+{
+	unsigned int queues = spec->kind == DEVSPEC_BLK ? spec->blk.queues :
+			      2 * spec->net.queues + 1;	/* with control */
+
+	return queues + 1;		/* the configuration's */
+}

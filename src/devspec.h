@@ -146,4 +146,7 @@ int devspec_assign(struct devspec *specs, size_t count,
 int devspec_place(struct devspec *spec, const uint8_t used[DEVSPEC_USED_BYTES],
 		  char *why, size_t why_len);
 
+/* How many MSI-X messages the device can send: one for each queue, and one. */
+unsigned int devspec_vectors(const struct devspec *spec);
+
 #endif

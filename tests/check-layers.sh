@@ -12,6 +12,8 @@ check_own() {	# check_own FILE HEADER
 	[ -f "include/$2" ] && return
 	case $dir in
 	include) ;;
+	src/ctl) [ "$2" = devspec.h ] && return
+		[ -f "$dir/$2" ] && return ;;
 	src) case " $BASE " in
 		*" $stem "*) case " $BASE " in *" ${2%.h} "*) return 0 ;; esac ;;
 		*) [ -f "src/$2" ] && return ;;
@@ -42,6 +44,7 @@ home 'liburing'      'src/backends/blk/ring\.h'
 home 'linux/if_tun'  'src/(netdev\.c|sandbox\.c|backends/net/tap\.c)'
 home 'seccomp'       'src/sandbox\.c'
 home 'confuse'       'src/config\.c'
+home 'libfdt'        'src/ctl/dtb\.c'
 home 'json-c/'       'src/(control\.c|command\.c|ctl/)'
 home 'sys/sdt'       'include/trace\.h'
 

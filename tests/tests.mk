@@ -29,6 +29,7 @@ $(UNIT): $B/%: $B/%.o $(call obj,tests/lib/fake_*.c) $(TEST_A)
 
 # One of them tests the client, which is a program.
 $B/tests/unit/test_ctl.o: OUR_C += -DCTL_BIN='"$(if $(filter build,$B),./)$(CTL_BIN)"'
+$B/tests/unit/test_ctl: PKG_L += -lfdt
 $B/tests/unit/test_ctl: | $(CTL_BIN)
 
 check-unit: $(UNIT) $(CTL_BIN)

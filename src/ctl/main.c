@@ -5,7 +5,8 @@
  *	words -> a request -> ask.c -> the result -> print.c, or as it is
  *
  * Nothing is known of guests and devices here: names go as they are, and the
- * daemon says what is wrong with them.  Exit status: 0; 1 if the daemon says
+ * daemon says what is wrong with them.  Only guest-dtb is not for a daemon: it
+ * is about a guest that is not there yet.  Exit status: 0; 1 if the daemon says
  * no or cannot be asked; 2 if the command line is wrong.
  */
 #include <errno.h>
@@ -19,6 +20,7 @@
 #include <json-c/json.h>
 #include "ask.h"
 #include "fields.h"
+#include "guestdtb.h"
 #include "log.h"
 #include "print.h"
 #include "util.h"
@@ -49,6 +51,7 @@ struct command {
 	/* Adds what is in the third word.  Return: false, said.  Optional. */
 	bool		(*fill)(struct json_object *request, const char *word);
 	int		(*print)(struct json_object *result, char **words);
+	int		(*alone)(char **words, int nwords);	/* no request */
 };
 
 struct ctl {
@@ -66,21 +69,23 @@ static bool add_link(struct json_object *request, const char *word);
 
 static const struct command commands[] = {
 	{ "list", "[GUEST]", "guests and their devices",
-	  "list its guests", 0, 1, false, NULL, print_list },
+	  "list its guests", 0, 1, false, NULL, print_list, NULL },
 	{ "show", "GUEST [DEVICE]", "all that is known of them",
-	  "show", 1, 2, false, NULL, print_show },
+	  "show", 1, 2, false, NULL, print_show, NULL },
 	{ "stats", "[GUEST [DEVICE]]", "what they have done so far",
-	  "tell what was counted", 0, 2, false, NULL, print_stats },
+	  "tell what was counted", 0, 2, false, NULL, print_stats, NULL },
 	{ "attach", "GUEST SPEC", "a new device, as in blk,path=/dev/vg0/x",
-	  "attach the device to", 2, 2, true, NULL, print_attach },
+	  "attach the device to", 2, 2, true, NULL, print_attach, NULL },
 	{ "detach", "GUEST DEVICE", "take a device away",
-	  "detach the device from", 2, 2, true, NULL, NULL },
+	  "detach the device from", 2, 2, true, NULL, NULL, NULL },
 	{ "resize", "GUEST DEVICE [SIZE]", "a disk's size, or its image's",
-	  "resize the disk of", 2, 3, true, add_size, print_resize },
+	  "resize the disk of", 2, 3, true, add_size, print_resize, NULL },
 	{ "link", "GUEST DEVICE up|down", "plug a network cable in, or out",
-	  "switch the link of", 3, 3, true, add_link, NULL },
+	  "switch the link of", 3, 3, true, add_link, NULL, NULL },
 	{ "reload", "", "read the configuration again",
-	  "reload its configuration", 0, 0, true, NULL, NULL },
+	  "reload its configuration", 0, 0, true, NULL, NULL, NULL },
+	{ "guest-dtb", "[SPEC ...]", "a device tree for an Arm guest's xl.cfg",
+	  NULL, 0, 31, false, NULL, NULL, guestdtb_run },
 };
 
 /* ---- the command line ---- */
@@ -109,7 +114,7 @@ static int print_help(void)
 	printf("Usage: xen-virtioctl [OPTIONS] COMMAND ...\n"
 	       "Tells a running xen-virtiod what to do.\n\n");
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
-		printf("  %-7s %-20s  %s\n", commands[i].name,
+		printf("  %-9s %-20s  %s\n", commands[i].name,
 		       commands[i].words, commands[i].text);
 	printf("\n"
 "      --interval SEC  stats: again and again, and what is done in a second\n"
@@ -497,6 +502,10 @@ int main(int argc, char **argv)
 	r = parse(&ctl, argc, argv);
 	if (!ctl.command)
 		return r == 0 ? check_output(0) : r;
+	if (ctl.command->alone) {
+		r = ctl.command->alone(ctl.words, ctl.nwords);
+		return r == -EINVAL ? EXIT_USAGE : check_output(r);
+	}
 	request = make_request(&ctl);
 	if (!request)
 		return EXIT_USAGE;

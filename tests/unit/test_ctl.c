@@ -21,6 +21,7 @@
 #include <termios.h>
 #include <time.h>
 #include <json-c/json.h>
+#include <libfdt.h>
 
 #include "control.h"
 #include "log.h"
@@ -32,7 +33,7 @@
 #define CTL_BIN "./xen-virtioctl"	/* the Makefile knows it */
 #endif
 
-#define MAX_ARGS	12
+#define MAX_ARGS	40
 #define OK		"{\"ok\":true,\"result\":{}}\n"
 
 /* What the daemons write, and the test reads. */
@@ -295,6 +296,115 @@ static void test_help(void **state)
 	assert_memory_equal(t.out, "xen-virtioctl ", 14);
 	assert_int_equal(RUN("list", "--version"), 0);
 	assert_memory_equal(t.out, "xen-virtioctl ", 14);
+}
+
+/* ---- a guest's device tree ---- */
+
+static const uint32_t *dtb_cells(const char *path, const char *name, int count)
+{
+	int len = -1, node = fdt_path_offset(t.out, path);
+	const void *cells;
+
+	assert_true(node >= 0);
+	cells = fdt_getprop(t.out, node, name, &len);
+	assert_int_equal(len, 4 * count);
+	return cells;
+}
+
+static uint32_t dtb_cell(const char *path, const char *name)
+{
+	return fdt32_ld((const fdt32_t *)dtb_cells(path, name, 1));
+}
+
+#define DTB_MSI		"/passthrough/v2m@3001000"
+#define DTB_BRIDGE	"/passthrough/pcie@10000000"
+#define DTB_IOMMU	"/passthrough/xen_iommu"
+
+static void test_dtb(void **state)
+{
+	const fdt32_t *map;
+	unsigned int slot;
+
+	(void)state;
+	assert_int_equal(RUN("guest-dtb"), 0);
+	assert_string_equal(t.err, "nr_spis=128\n");
+	assert_int_equal(fdt_check_full(t.out, fdt_totalsize(t.out)), 0);
+	assert_int_equal(dtb_cell(DTB_MSI, "arm,msi-base-spi"), 96);
+	assert_int_equal(dtb_cell(DTB_MSI, "arm,msi-num-spis"), 64);
+	assert_int_equal(dtb_cell(DTB_BRIDGE, "msi-parent"),
+			 dtb_cell(DTB_MSI, "phandle"));
+	map = (const fdt32_t *)dtb_cells(DTB_BRIDGE, "iommu-map", 4);
+	assert_int_equal(fdt32_ld(&map[1]), dtb_cell(DTB_IOMMU, "phandle"));
+	assert_int_equal(fdt32_ld(&map[2]), 0);		/* dom0 */
+	assert_int_equal(dtb_cell(DTB_BRIDGE, "iommu-map-mask"), 0);
+	map = (const fdt32_t *)dtb_cells(DTB_BRIDGE, "reg", 4);
+	assert_int_equal(fdt32_ld(&map[1]), 0x10000000);
+	assert_int_equal(fdt32_ld(&map[3]), 0x10000000);
+	/* INTA# of slot n is SPI 32 + n, which is interrupt 64 + n. */
+	map = (const fdt32_t *)dtb_cells(DTB_BRIDGE, "interrupt-map", 32 * 8);
+	for (slot = 0; slot < 32; slot++) {
+		assert_int_equal(fdt32_ld(&map[slot * 8]), slot << 11);
+		assert_int_equal(fdt32_ld(&map[slot * 8 + 3]), 1);
+		assert_int_equal(fdt32_ld(&map[slot * 8 + 4]), 65000);
+		assert_int_equal(fdt32_ld(&map[slot * 8 + 6]), 32 + slot);
+		assert_int_equal(fdt32_ld(&map[slot * 8 + 7]), 1); /* edge */
+	}
+}
+
+static void test_dtb_devices(void **state)
+{
+	static const struct {
+		const char *args[8];
+		const char *text;
+		uint32_t messages;
+	} good[] = {
+		/* A disk's queue and one, two of a card's and two more; 32. */
+		{ { "guest-dtb", "blk,path=/x", "net,bridge=b" },
+		  "nr_spis=128\n", 64 },
+		{ { "guest-dtb", "blk,path=/x,queues=16",
+		    "blk,path=/y,queues=14" }, "nr_spis=128\n", 64 },
+		{ { "guest-dtb", "blk,path=/x,queues=16",
+		    "blk,path=/y,queues=15" }, "nr_spis=160\n", 96 },
+	};
+	static const struct {
+		const char *args[8];
+		const char *error;
+	} bad[] = {
+		{ { "guest-dtb", "blk,path=/x,bdf=00:18.0",
+		    "net,bridge=b,bdf=00:18.0" }, "bdf='00:18.0': devices 1 "
+		  "and 2 cannot both be there" },
+		{ { "guest-dtb", "disk" }, "'disk': 'disk' is no kind of "
+		  "device: use blk,KEY=VALUE,... or net,KEY=VALUE,..." },
+		{ { "guest-dtb", "blk,path=/x", "blk,path=/y,grants=off" },
+		  "all of a guest's devices have the same grants=" },
+		{ { "guest-dtb", "" }, "an empty word: usage: xen-virtioctl "
+		  "guest-dtb [SPEC ...]" },
+	};
+	const char *many[MAX_ARGS + 20] = { "guest-dtb" };
+	char words[31][64];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(good); i++) {
+		assert_int_equal(run_args(good[i].args), 0);
+		assert_string_equal(t.err, good[i].text);
+		assert_int_equal(dtb_cell(DTB_MSI, "arm,msi-num-spis"),
+				 good[i].messages);
+	}
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		expect_error(run_args(bad[i].args), 2, bad[i].error);
+	assert_int_equal(RUN("guest-dtb", "blk,path=/x,grants=off"), 0);
+	assert_true(fdt_path_offset(t.out, DTB_IOMMU) < 0);
+	assert_null(fdt_getprop(t.out, fdt_path_offset(t.out, DTB_BRIDGE),
+				"iommu-map", NULL));
+	for (i = 0; i < 29; i++) {
+		snprintf(words[i], sizeof(words[i]),
+			 "blk,path=/x,queues=16,bdf=00:%02zx.%zx",
+			 5 + i / 8, i % 8);
+		many[1 + i] = words[i];
+	}
+	expect_error(run_args(many), 2, "the devices want 493 messages, and a "
+		     "guest has at most 480: use fewer queues");
 }
 
 #define V	"{\"version\":1,\"command\":"
@@ -858,7 +968,7 @@ static void test_completion(void **state)
 		const char *line, *offered;
 	} c[] = {
 		{ "xen-virtioctl re", "reload resize" },
-		{ "xen-virtioctl ", "attach detach link list reload resize "
+		{ "xen-virtioctl ", "attach detach guest-dtb link list reload resize "
 		  "show stats" },
 		{ "xen-virtioctl --json l", "link list" },
 		{ "xen-virtioctl --t", "--timeout" },
@@ -870,6 +980,7 @@ static void test_completion(void **state)
 		{ "xen-virtioctl --socket /dev/nul", "/dev/null" },
 		{ "xen-virtioctl --socket = /dev/nul", "/dev/null" },
 		{ "xen-virtioctl attach web1 ", "blk, net," },
+		{ "xen-virtioctl guest-dtb net, ", "blk, net," },
 		{ "xen-virtioctl link web1 vnet1 d", "down" },
 		{ "xen-virtioctl reload ", "" },
 		{ "xen-virtioctl list web1 ", "" },
@@ -903,6 +1014,8 @@ static void test_completion(void **state)
 static const struct CMUnitTest tests[] = {
 	CTL_TEST(test_usage),
 	CTL_TEST(test_help),
+	CTL_TEST(test_dtb),
+	CTL_TEST(test_dtb_devices),
 	CTL_TEST(test_requests),
 	CTL_TEST(test_list),
 	CTL_TEST(test_show),
