@@ -678,6 +678,12 @@ const struct config_guest *config_guest(const struct config *config,
 	return find_guest(config, name);
 }
 
+bool config_names_vdev(const struct config *config, const char *guest,
+		       const char *vdev)
+{
+	return find_entry(config_guest(config, guest), CONFIG_VDEV, vdev, 0);
+}
+
 int config_blk(const struct config *config, const char *guest,
 	       const char *vdev, const char *stanza, struct devspec *ret,
 	       char *why, size_t why_len)

@@ -87,6 +87,10 @@ void config_free(struct config *config);
 const struct config_guest *config_guest(const struct config *config,
 					const char *name);
 
+/* Whether the file has an entry for the guest's disk= stanza with this vdev. */
+bool config_names_vdev(const struct config *config, const char *guest,
+		       const char *vdev);
+
 /*
  * The devices for a guest's stanzas.  @stanza is what the stanza itself says,
  * "key=value,..." without a kind, or NULL; the guest need not be in the file,

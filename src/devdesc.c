@@ -72,5 +72,5 @@ int devdesc_check(const struct devdesc *desc, unsigned int nfds)
 		ok = blk_check(&desc->blk, nfds);
 	else if (desc->kind == DEVSPEC_NET)
 		ok = net_check(&desc->net, nfds);
-	return ok ? 0 : -EBADMSG;
+	return ok && desc->ecam <= 1 ? 0 : -EBADMSG;
 }

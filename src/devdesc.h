@@ -41,6 +41,8 @@ struct devdesc {
 	uint32_t	domid;
 	uint32_t	index;		/* counts devices of the guest */
 	uint8_t		devfn;
+	uint8_t		ecam;		/* config space by its address */
+	uint64_t	mmio;		/* put a placeholder there; or 0 */
 	union {
 		struct devdesc_blk	blk;
 		struct devdesc_net	net;

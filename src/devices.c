@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "log.h"
 #include "state.h"
 #include "util.h"
+#include "virtio/mmio_none.h"
 #include "virtio/virtio_blk.h"
 #include "virtio/virtio_net.h"
 #include "virtio/virtio_pci.h"
@@ -27,6 +29,7 @@ struct device {
 	unsigned int		nfds;		/* 0: none, or taken over */
 	struct vdev		*vdev;
 	struct virtio_pci	pci;
+	struct mmio_none	none;		/* in place of desc.mmio */
 	void			(*running)(void *arg, struct device *dev);
 	void			*running_arg;
 };
@@ -277,14 +280,27 @@ int device_attach(struct device *dev, const struct device_env *env,
 		.intx	= domain_has_intx(env->dom),
 		.multifunction = env->multifunction,
 		.ports	= domain_has_ports(env->dom),
+		.ecam	= dev->desc.ecam ?
+			  domain_ecam(env->dom, dev->desc.devfn) : 0,
 	};
 	int r;
 
 	dev->running = env->running;
 	dev->running_arg = env->arg;
+	if (dev->desc.ecam && !pci_env.ecam) {
+		snprintf(why, why_len, "pci-config='ecam': only guests on Arm have Xen's ECAM window; leave it out");
+		return -EOPNOTSUPP;
+	}
 	r = dev->kind->make(dev, &vdev_env, why, why_len);
 	if (r < 0)
 		return r;
+	if (dev->desc.mmio)
+		r = mmio_none_init(&dev->none, pci_env.bus, dev->desc.mmio);
+	if (r < 0) {
+		snprintf(why, why_len, "Xen refuses the virtio-mmio window at %#" PRIx64 ": %s",
+			 dev->desc.mmio, strerror(-r));
+		return r;
+	}
 	r = virtio_pci_init(&dev->pci, dev->vdev, &pci_env);
 	if (r < 0) {
 		snprintf(why, why_len, "Xen refuses bdf='00:%02x.%x': %s",
@@ -302,6 +318,7 @@ void device_detach(struct device *dev)
 	if (!dev->vdev)
 		return;
 	virtio_pci_fini(&dev->pci);
+	mmio_none_fini(&dev->none);
 	dev->kind->end(dev->vdev);
 	dev->vdev = NULL;
 }

@@ -263,6 +263,8 @@ int devopen_open(const struct devspec *spec, uint32_t domid, const char *guest,
 	dev->desc.domid = domid;
 	dev->desc.index = index;
 	dev->desc.devfn = spec->devfn;
+	dev->desc.ecam = spec->ecam;
+	dev->desc.mmio = spec->mmio;
 	r = kinds[spec->kind].open(dev, why, why_len);
 	if (r < 0) {
 		devopen_close(dev);

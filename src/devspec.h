@@ -77,6 +77,10 @@ struct devspec {
 	bool			bdf_given;
 	uint8_t			devfn;	/* slot << 3 | function, bus 0 */
 	enum grants_policy	grants;	/* all of a guest's have the same */
+	bool			ecam;	/* pci-config=ecam */
+	uint64_t		mmio;	/* of the virtio-mmio device that it
+					 * takes the place of; 0: of none.  No
+					 * key: the toolstack knows it */
 	union {
 		struct devspec_blk	blk;
 		struct devspec_net	net;

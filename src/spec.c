@@ -135,6 +135,12 @@ const char *spec_parse_grants(struct devspec *spec, const char *value)
 	return "use auto, require or off";
 }
 
+const char *spec_parse_pci_config(struct devspec *spec, const char *value)
+{
+	return spec_switch(value, "ecam", "function", &spec->ecam) ? NULL :
+	       "use function or ecam";
+}
+
 const char *spec_parse_bdf(struct devspec *spec, const char *value)
 {
 	unsigned int part[4] = { 0 };	/* segment, bus, slot, function */

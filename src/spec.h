@@ -110,6 +110,7 @@ bool spec_switch(const char *text, const char *on, const char *off,
 
 const char *spec_parse_bdf(struct devspec *spec, const char *value);
 const char *spec_parse_grants(struct devspec *spec, const char *value);
+const char *spec_parse_pci_config(struct devspec *spec, const char *value);
 
 /* To be called from a key's parser, with the field that it sets. */
 const char *spec_parse_text(const char *value, char **ret);

@@ -196,6 +196,7 @@ static const struct spec_key blk_keys[] = {
 	{ "path",	.parse = parse_path },
 	{ "bdf",	.parse = spec_parse_bdf },
 	{ "grants",	.parse = spec_parse_grants },
+	{ "pci-config",	.parse = spec_parse_pci_config },
 	{ "grants-map",	.parse = parse_grants_map },
 	{ "serial",	.parse = parse_serial },
 	{ "readonly",	.parse = parse_readonly },

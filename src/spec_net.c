@@ -246,6 +246,7 @@ static const struct spec_key net_keys[] = {
 	{ "tap",	.parse = parse_tap },
 	{ "bdf",	.parse = spec_parse_bdf },
 	{ "grants",	.parse = spec_parse_grants },
+	{ "pci-config",	.parse = spec_parse_pci_config },
 	{ "mac",	.parse = parse_mac },
 	{ "mtu",	.parse = parse_mtu },
 	{ "queues",	.parse = parse_queues },

@@ -306,6 +306,14 @@ static int node_wish(struct node *node, struct xsnode_wish *ret, char *why,
 	return r;
 }
 
+/* A disk that libxl has made a virtio-mmio device of is ours if we are told so. */
+static bool node_is_claimed(const struct node *node,
+			    const struct xsnode_wish *wish, const char *guest)
+{
+	return !wish->mmio || config_names_vdev(node->xd->service->config,
+						guest, wish->vdev);
+}
+
 /* The same, with what the configuration adds. */
 static int node_spec(struct node *node, const char *guest,
 		     struct devspec *ret, char *why, size_t why_len)
@@ -318,13 +326,21 @@ static int node_spec(struct node *node, const char *guest,
 	if (r <= 0)
 		return r;
 	snprintf(node->vdev, sizeof(node->vdev), "%s", wish.vdev);
+	if (!node_is_claimed(node, &wish, guest)) {
+		snprintf(why, why_len, "it is a virtio-mmio device; to have it as a PCI function, put \"blk,vdev=%s\" into guest \"%s\" of the configuration",
+			 wish.vdev, guest);
+		return 0;
+	}
 	if (node->path.class == XSNODE_DISK)
 		r = config_blk(config, guest, wish.vdev, wish.text, ret, why,
 			       why_len);
 	else
 		r = config_virtio(config, guest, node->path.devid, wish.kind,
 				  wish.text, ret, why, why_len);
-	return r < 0 ? r : 1;
+	if (r < 0)
+		return r;
+	ret->mmio = wish.mmio;
+	return 1;
 }
 
 /* Those that two would write to, and what xl is known to stumble over. */
@@ -417,11 +433,18 @@ static bool node_exists(struct node *node)
 /* Nothing of it is left here; or else somewhere else, perhaps. */
 static void node_close(struct node *node)
 {
-	struct xsnode_wish wish;
+	struct xsnode_wish wish = { 0 };
+	struct host_guest who = { 0 };
 	char why[WHY_LEN];
 
 	if (!node->foreign)
 		node->foreign = node_wish(node, &wish, why, sizeof(why)) == 0;
+	/* A guest that is gone has no name, and nobody's devices. */
+	if (!node->foreign && wish.mmio)
+		node->foreign = host_find(&node->xd->service->host,
+					  node->path.domid, &who, why,
+					  sizeof(why)) < 0 ||
+				!node_is_claimed(node, &wish, who.name);
 	if (!node->foreign)
 		node_set_state(node, STATE_CLOSING, STATE_CLOSED);
 }

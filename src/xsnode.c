@@ -2,9 +2,15 @@
 /*
  * xsnode.c: see the header.
  *
- * Stock libxl knows virtio-mmio only, and says so for every device: transport
- * is "mmio", and base and irq are zero where there is none, which is on x86.
- * So "mmio" at address 0 is a PCI function of our choice.  Toolstacks with the
+ * Stock libxl knows virtio-mmio only, and says so for every disk: transport is
+ * "mmio", and base and irq are zero where there is none, which is on x86.  So
+ * "mmio" at address 0 is a PCI function of our choice.
+ *
+ * On Arm each disk has a base, a virtio-mmio device in the guest's device tree,
+ * whoever is meant to serve it.  Two that serve one image destroy it, so such a
+ * disk is ours only if our configuration names it, which our caller looks up.
+ * In virtio= nothing need be told by its address: without transport= there is
+ * none, and with transport=mmio it is somebody else's.  Toolstacks with the
  * patches that were posted for virtio-pci write "pci", a bdf and, for devices
  * that are not ours, backend_type "qemu".
  */
@@ -13,9 +19,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arm_guest.h"
 #include "spec.h"
 #include "xsnode.h"
 
+#define MMIO_ALIGN	0x200
 #define SERIAL_BYTES	20	/* VIRTIO_BLK_ID_BYTES */
 
 static const char *const classes[] = {
@@ -121,8 +129,20 @@ static bool is_zero(const char *value)
 	return value[strspn(value, "0")] == '\0';
 }
 
-/* For whom?  Return: 1: us. */
-static int parse_transport(const struct xsnode_values *v, struct text *t,
+/* One of libxl's windows for virtio-mmio devices. */
+static bool parse_base(const char *value, uint64_t *ret)
+{
+	char *end;
+
+	*ret = strtoull(value, &end, 0);
+	return *end == '\0' && *value >= '0' && *value <= '9' &&
+	       *ret - ARM_GUEST_VIRTIO_MMIO_BASE <
+	       ARM_GUEST_VIRTIO_MMIO_BYTES && *ret % MMIO_ALIGN == 0;
+}
+
+/* For whom?  Return: 1: us, if @mmio is zero. */
+static int parse_transport(const struct xsnode_values *v, bool is_disk,
+			   struct text *t, uint64_t *mmio,
 			   const struct spec_why *why)
 {
 	bool pci = v->transport && strcmp(v->transport, "pci") == 0;
@@ -131,7 +151,9 @@ static int parse_transport(const struct xsnode_values *v, struct text *t,
 		spec_say(why, "backend_type is not 'standalone'");
 		return 0;
 	}
-	if (!pci && (!is_zero(v->base) || !is_zero(v->irq))) {
+	*mmio = 0;
+	if (!pci && (!is_zero(v->base) || !is_zero(v->irq)) &&
+	    (!is_disk || !v->base || !parse_base(v->base, mmio))) {
 		spec_say(why, "it is a virtio-mmio device");
 		return 0;
 	}
@@ -217,7 +239,8 @@ int xsnode_parse(enum xsnode_class class, const struct xsnode_values *values,
 	int r;
 
 	ret->vdev[0] = ret->text[0] = '\0';
-	r = parse_transport(values, &t, &why);
+	r = parse_transport(values, class == XSNODE_DISK, &t, &ret->mmio,
+			    &why);
 	if (r <= 0)
 		return r;
 	if (class == XSNODE_DISK)

@@ -56,6 +56,9 @@ struct xsnode_values {
 struct xsnode_wish {
 	enum devspec_kind	kind;
 	char			vdev[32];	/* disks: "xvdg"; "": unknown */
+	uint64_t		mmio;		/* disks: libxl has told the guest
+						 * of a virtio-mmio device here;
+						 * 0: it has not */
 	char			text[XSNODE_TEXT_LEN];	/* "key=value,..." */
 };
 

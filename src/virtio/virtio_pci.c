@@ -15,6 +15,7 @@
 #include <linux/virtio_ids.h>
 #include <linux/virtio_pci.h>
 
+#include "arm_guest.h"
 #include "irq.h"
 #include "log.h"
 #include "trace.h"
@@ -558,10 +559,19 @@ static void virtio_pci_update(struct virtio_pci *vp)
 	vdev_set_dma(vp->vdev, master);
 }
 
+/* The space ends at 256; an ECAM slice goes on (PCI Express 4.0, 7.2.2). */
+static bool config_has(const struct virtio_pci *vp, uint64_t off,
+		       unsigned int size)
+{
+	return off + size <= sizeof(vp->config.st->cfg);
+}
+
 static uint32_t config_read(void *dev, uint64_t off, unsigned int size)
 {
 	struct virtio_pci *vp = dev;
 
+	if (!config_has(vp, off, size))
+		return ~0u;
 	if (window_covers(vp, (unsigned int)off, size))
 		window_read(vp);
 	return pci_config_read(&vp->config, (unsigned int)off, size);
@@ -572,6 +582,8 @@ static void config_write(void *dev, uint64_t off, unsigned int size,
 {
 	struct virtio_pci *vp = dev;
 
+	if (!config_has(vp, off, size))
+		return;
 	pci_config_write(&vp->config, (unsigned int)off, size, val);
 	if (window_covers(vp, (unsigned int)off, size))
 		window_write(vp);
@@ -691,6 +703,11 @@ int virtio_pci_init(struct virtio_pci *vp, struct vdev *vdev,
 		.read	= config_read,
 		.write	= config_write,
 	};
+	if (env->ecam) {
+		vp->config_io.space = IO_MEM;
+		vp->config_io.start = env->ecam;
+		vp->config_io.len = ARM_GUEST_ECAM_FN_BYTES;
+	}
 	return io_region_add(vp->bus, &vp->config_io);
 }
 

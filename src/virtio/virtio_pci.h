@@ -51,6 +51,8 @@ struct virtio_pci_env {
 	bool			intx;		/* the guest has INTx lines */
 	bool			multifunction;	/* the slot has more of them */
 	bool			ports;		/* x86: a port doorbell too */
+	uint64_t		ecam;		/* config space is memory there,
+						 * 4 KiB; 0: Xen knows PCI */
 };
 
 /*

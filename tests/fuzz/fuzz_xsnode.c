@@ -89,13 +89,22 @@ static int is_text(const char *value, const char *text)
 	return value && strcmp(value, text) == 0;
 }
 
-/* Somebody else's, in the plainest of words. */
-static int is_foreign(void)
+/* Somebody else's, in the plainest of words; a disk's window may be ours. */
+static int is_foreign(const struct xsnode_wish *wish)
 {
 	if (is_text(values.backend_type, "qemu"))
 		return 1;
-	return !is_text(values.transport, "pci") &&
+	return !wish->mmio && !is_text(values.transport, "pci") &&
 	       (is_text(values.base, "0x2000000") || is_text(values.irq, "33"));
+}
+
+static void check_mmio(enum xsnode_class class, uint64_t mmio)
+{
+	if (!mmio)
+		return;
+	assert(class == XSNODE_DISK && !is_text(values.transport, "pci"));
+	assert(mmio == strtoull(values.base, NULL, 0));
+	assert(mmio >= 0x2000000 && mmio < 0x2100000 && mmio % 0x200 == 0);
 }
 
 static void check_blk(const struct devspec_blk *blk)
@@ -113,7 +122,8 @@ static void check_wish(enum xsnode_class class, const struct xsnode_wish *wish)
 	char text[XSNODE_TEXT_LEN + 8], why[300];
 	struct devspec spec;
 
-	assert(!is_foreign());
+	assert(!is_foreign(wish));
+	check_mmio(class, wish->mmio);
 	assert(memchr(wish->text, '\0', sizeof(wish->text)));
 	assert(memchr(wish->vdev, '\0', sizeof(wish->vdev)));
 	assert(!wish->vdev[0] || is_text(values.dev, wish->vdev));

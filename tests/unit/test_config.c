@@ -204,6 +204,19 @@ static void test_layers(void **state)
 	config_free(c);
 }
 
+static void test_names_vdev(void **state)
+{
+	struct config *c = load("guest \"a\" { device = { \"blk,vdev=xvdg\", "
+				"\"blk,path=/x\" } }\n");
+
+	(void)state;
+	assert_true(config_names_vdev(c, "a", "xvdg"));
+	assert_false(config_names_vdev(c, "a", "xvdh"));
+	assert_false(config_names_vdev(c, "a", ""));
+	assert_false(config_names_vdev(c, "b", "xvdg"));
+	config_free(c);
+}
+
 static void test_virtio_blk(void **state)
 {
 	struct config *c = load(example);
@@ -451,7 +464,7 @@ static const struct {
 				"blk,KEY=VALUE,... or net,KEY=VALUE,..." },
 	{ DEVICE("\"net,bridge=b\",\n\"blk\""), ":2: " PATH_MISSING },
 	{ DEVICE("\"blk,path=/x,vdve=xvda\""),
-		":1: 'vdve' is no key of blk: use path, bdf, grants, grants-map, serial, readonly, "
+		":1: 'vdve' is no key of blk: use path, bdf, grants, pci-config, grants-map, serial, readonly, "
 		"cache, discard, block-size, queues, queue-size, engine, size, "
 		"iops, iops-rd, iops-wr, iops-max, iops-rd-max, iops-wr-max, "
 		"bps, bps-rd, bps-wr, bps-max, bps-rd-max, bps-wr-max, "
@@ -683,6 +696,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_empty),
 	cmocka_unit_test(test_everything),
 	cmocka_unit_test(test_layers),
+	cmocka_unit_test(test_names_vdev),
 	cmocka_unit_test(test_virtio_blk),
 	cmocka_unit_test(test_extra),
 	cmocka_unit_test(test_attach),

@@ -159,7 +159,94 @@ static void test_link(void **state)
 }
 
 
+/* ---- Arm ---- */
+
+#define ECAM	0x10000000ull
+#define MMIO	0x2000200ull
+
+/* Its configuration space is at an address, and goes on where it has ended. */
+static void test_ecam(void **state)
+{
+	struct devdesc desc = blk;
+	struct device_env env = { .state = &rig.state };
+	char why[256] = "";
+	uint64_t at = ECAM + RIG_DEVFN;
+
+	(void)state;
+	desc.ecam = 1;
+	make(&desc);
+	env.loop = rig.loop;
+	assert_int_equal(device_attach(dev, &env, why, sizeof(why)),
+			 -EOPNOTSUPP);
+	assert_memory_equal(why, "pci-config='ecam': only guests on Arm", 37);
+	ecam = ECAM;
+	assert_int_equal(device_attach(dev, &env, why, sizeof(why)), 0);
+	assert_int_equal(fake_read(&rig.bus, IO_MEM, at, 4), 0x10421af4);
+	assert_int_equal(fake_read(&rig.bus, IO_MEM, at + 0x3d, 1), 0);
+	assert_int_equal((uint32_t)fake_read(&rig.bus, IO_MEM, at + 0x100, 4),
+			 UINT32_MAX);
+	assert_int_equal((uint32_t)fake_read(&rig.bus, IO_MEM, at + 0xffc, 4),
+			 UINT32_MAX);
+	fake_write(&rig.bus, IO_MEM, at + 0x100, 4, 0);
+	fake_write(&rig.bus, IO_MEM, at + 0x10, 4, 0x23000000);
+	fake_write(&rig.bus, IO_MEM, at + 4, 2, PCI_COMMAND_MEMORY);
+	assert_int_equal(fake_read(&rig.bus, IO_MEM, 0x23000000 +
+				   RIG_COMMON + VIRTIO_PCI_COMMON_NUMQ, 2), 1);
+	ecam = 0;
+	end();
+	assert_null(rig.bus.list[IO_MEM]);
+}
+
+/* A driver of virtio-mmio finds that there is nothing. */
+static void test_placeholder(void **state)
+{
+	struct device_env env = { .state = &rig.state };
+	struct devdesc desc = blk;
+	char why[256] = "";
+	unsigned int off;
+
+	(void)state;
+	desc.mmio = MMIO;
+	make(&desc);
+	attach();
+	assert_int_equal(fake_read(&rig.bus, IO_MEM, MMIO, 4), 0x74726976);
+	assert_int_equal(fake_read(&rig.bus, IO_MEM, MMIO + 2, 1), 0x72);
+	assert_int_equal(fake_read(&rig.bus, IO_MEM, MMIO + 4, 4), 2);
+	fake_write(&rig.bus, IO_MEM, MMIO + 0x70, 4, 1);
+	for (off = 8; off < 0x200; off += 4)
+		assert_int_equal(fake_read(&rig.bus, IO_MEM, MMIO + off, 4), 0);
+	device_detach(dev);
+	assert_null(rig.bus.list[IO_MEM]);
+	rig.bus.fail = -EEXIST;
+	env.loop = rig.loop;
+	assert_int_equal(device_attach(dev, &env, why, sizeof(why)), -EEXIST);
+	assert_string_equal(why, "Xen refuses the virtio-mmio window at "
+			    "0x2000200: File exists");
+	end();
+}
+
+/* A guest on Arm has lines and no ports; a PVH one on x86 the other way round. */
+static void test_board(void **state)
+{
+	int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		intx = i == 0;
+		ports = !intx;
+		make(&blk);
+		attach();
+		assert_int_equal(rig_cfg(&rig, PCI_INTERRUPT_PIN, 1), intx);
+		assert_int_equal(rig_cfg(&rig, PCI_BASE_ADDRESS_2, 1), ports);
+		end();
+	}
+	intx = ports = false;
+}
+
 static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(test_ecam),
+	cmocka_unit_test(test_placeholder),
+	cmocka_unit_test(test_board),
 	cmocka_unit_test(test_resize),
 	cmocka_unit_test(test_link),
 };

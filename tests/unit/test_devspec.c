@@ -254,6 +254,12 @@ static void test_grants(void **state)
 		assert_int_equal(s.blk.grants_map, maps[i].bytes);
 		devspec_fini(&s);
 	}
+	s = parse("blk,path=/x,pci-config=ecam");
+	assert_true(s.ecam);
+	devspec_fini(&s);
+	s = parse("net,bridge=b,pci_config=function");
+	assert_false(s.ecam);
+	devspec_fini(&s);
 	assert_string_equal(devspec_grants_name(GRANTS_AUTO), "auto");
 	assert_string_equal(devspec_grants_name(GRANTS_REQUIRE), "require");
 	assert_string_equal(devspec_grants_name(GRANTS_OFF), "off");
@@ -429,7 +435,7 @@ static void test_net_offloads(void **state)
 
 #define KIND_USE	"is no kind of device: use blk,KEY=VALUE,... or " \
 			"net,KEY=VALUE,..."
-#define NET_KEYS	"bridge, tap, bdf, grants, mac, mtu, queues, queue-size, " \
+#define NET_KEYS	"bridge, tap, bdf, grants, pci-config, mac, mtu, queues, queue-size, " \
 			"rate, script, downscript, ifname, persist, engine, " \
 			"csum, tso, uso, guest_csum, guest_tso4, guest_tso6, " \
 			"guest_ecn, guest_uso4, guest_uso6, host_tso4, "	\
@@ -449,7 +455,7 @@ static void test_net_offloads(void **state)
 #define NO_CABLE(key)	"engine=null has no cable; leave " key " out"
 #define NO_CSUM(key)	key "='off': without checksums there are no " \
 			"segments: leave out what switches "
-#define KEYS		"path, bdf, grants, grants-map, serial, readonly, cache, discard, "	\
+#define KEYS		"path, bdf, grants, pci-config, grants-map, serial, readonly, cache, discard, "	\
 			"block-size, queues, queue-size, engine, size, "	\
 			"iops, iops-rd, iops-wr, iops-max, iops-rd-max, " \
 			"iops-wr-max, bps, bps-rd, bps-wr, bps-max, "	\

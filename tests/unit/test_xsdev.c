@@ -1393,6 +1393,7 @@ static void test_foreign(void **state)
 		const char		*value;
 	} t[] = {
 		{ &a_disk, "irq", "33" }, { &a_virtio, "base", "0x2000000" },
+		{ &a_disk, "base", "33554432" },
 		{ &a_disk, "backend_type", "qemu" },
 		{ &a_virtio, "backend_type", "qemu" },
 	};
@@ -1421,6 +1422,39 @@ static void test_foreign(void **state)
 		must(state_is(&dirs[0], "2"));
 		end();
 	}
+}
+
+/* On Arm a disk has a virtio-mmio window: it is ours if we are told so. */
+static void test_mmio(void **state)
+{
+	char path[] = "/tmp/xvd-xsdev-XXXXXX", why[256];
+	struct config *plain = config;
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(dprintf(fd, "guest \"web\" { device = { "
+			    "\"blk,vdev=xvdg\" } }\n") > 0);
+	close(fd);
+	assert_int_equal(config_load(path, &config, why, sizeof(why)), 0);
+	(void)unlink(path);
+	(void)with_key(&a_disk, "base", "33554944", false);
+	must(state_is(&dirs[0], "2"));
+	assert_int_equal(dev_of(&dirs[0])->spec.mmio, 0x2000200);
+	end();
+	/* Nor is its end ours to tell, when we have not seen its beginning. */
+	begin(&other_disk, NULL);
+	dirs[0].more_key = "base";
+	dirs[0].more_value = "33554944";
+	dirs[0].foreign = true;
+	all_of("CX");
+	settle();
+	must(state_is(&dirs[0], "5"));
+	end();
+	assert_says(with_key(&other_disk, "base", "33554944", true),
+		    "put \"blk,vdev=xvdh\" into guest \"web\"");
+	end();
+	config_free(config);
+	config = plain;
 }
 
 /* Whoever serves it says when nothing is left. */
@@ -1914,6 +1948,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_held),
 	cmocka_unit_test(test_wrong),
 	cmocka_unit_test(test_foreign),
+	cmocka_unit_test(test_mmio),
 	cmocka_unit_test(test_foreign_closes),
 	cmocka_unit_test(test_no_guest),
 	cmocka_unit_test(test_hvm),

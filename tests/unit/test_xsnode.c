@@ -334,6 +334,32 @@ static void test_wish(void **state)
 	}
 }
 
+/* Where libxl has told an Arm guest of a virtio-mmio device. */
+static void test_mmio(void **state)
+{
+	static const struct {
+		const char	*base;
+		uint64_t	mmio;
+	} t[] = {
+		{ "33554432", 0x2000000 }, { "0x2000200", 0x2000200 },
+		{ "34602496", 0x20ffe00 }, { "0", 0 },
+	};
+	struct xsnode_values v = { .params = "/x", .transport = "mmio",
+				   .dev = "xvdg" };
+	struct xsnode_wish wish;
+	char why[512];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
+		v.base = t[i].base;
+		v.irq = t[i].mmio ? "33" : "0";
+		assert_int_equal(parse(XSNODE_DISK, &v, &wish, why,
+				       sizeof(why)), 1);
+		assert_true(wish.mmio == t[i].mmio);
+	}
+}
+
 /* What the grammar makes of it is what was meant. */
 static void test_wish_is_grammar(void **state)
 {
@@ -369,8 +395,6 @@ static const struct {
 	const char		*why;
 } refused[] = {
 	/* Arm's: libxl has placed it, for a virtio-mmio backend. */
-	{ XSNODE_DISK, { .params = "/x", .transport = "mmio",
-			 .base = "33554432", .irq = "33" }, 0, mmio },
 	{ XSNODE_VIRTIO, { .type = "virtio,device1", .transport = "mmio",
 			   .base = "0x2000000", .irq = "33" }, 0, mmio },
 	{ XSNODE_DISK, { .params = "/x", .transport = "mmio", .base = "0",
@@ -378,6 +402,11 @@ static const struct {
 	{ XSNODE_DISK, { .params = "/x", .transport = "mmio", .base = "0x01",
 			 .irq = "0" }, 0, mmio },
 	{ XSNODE_DISK, { .params = "/x", .base = "1" }, 0, mmio },
+	{ XSNODE_DISK, { .params = "/x", .base = "33554176" }, 0, mmio },
+	{ XSNODE_DISK, { .params = "/x", .base = "33554433" }, 0, mmio },
+	{ XSNODE_DISK, { .params = "/x", .base = "34603008" }, 0, mmio },
+	{ XSNODE_DISK, { .params = "/x", .base = "-1" }, 0, mmio },
+	{ XSNODE_DISK, { .params = "/x", .base = "33554432 " }, 0, mmio },
 	{ XSNODE_DISK, { .params = "/x", .transport = "PCI", .base = "1" },
 	  0, mmio },
 	{ XSNODE_DISK, { .params = "/x", .transport = "pcie", .base = "1" },
@@ -615,6 +644,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_path_of_driver_domain),
 	cmocka_unit_test(test_path_print),
 	cmocka_unit_test(test_wish),
+	cmocka_unit_test(test_mmio),
 	cmocka_unit_test(test_wish_is_grammar),
 	cmocka_unit_test(test_refused),
 	cmocka_unit_test(test_long),
