@@ -175,7 +175,8 @@ int guest_mem_iov(struct guest_mem *gm, struct guest_hold *hold,
 
 /*
  * Ring accessors.  Each reads or writes exactly once; ordering is the
- * caller's, with the barriers below.
+ * caller's, with the barriers below, each of which has its pair in the driver
+ * (virtio 1.2, 2.7.13); tests/unit/test_ring.c draws them.
  */
 static inline uint16_t guest_load16(const __le16 __guest *p)
 {

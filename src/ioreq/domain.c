@@ -129,7 +129,8 @@ static void domain_slot(struct domain *dom, unsigned int vcpu)
 	if (slot->state != STATE_IOREQ_READY)
 		return;
 	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* state before the rest;
-						  * Xen writes it last */
+						  * pairs with the barrier of
+						  * Xen's before READY */
 	memcpy(&req, (const void *)slot, sizeof(req));
 	slot->state = STATE_IOREQ_INPROCESS;
 	TRACE(ioreq, vcpu, req.type, req.addr, req.size, +req.dir);
@@ -137,7 +138,8 @@ static void domain_slot(struct domain *dom, unsigned int vcpu)
 	if (req.dir == IOREQ_READ && !req.data_is_ptr)
 		slot->data = req.data;
 	__atomic_thread_fence(__ATOMIC_RELEASE); /* data before the state;
-						  * Xen reads it first */
+						  * pairs with the barrier of
+						  * Xen's behind RESP_READY */
 	slot->state = STATE_IORESP_READY;
 	(void)xenevtchn_notify(dom->evtchn, (evtchn_port_t)dom->port[vcpu]);
 }

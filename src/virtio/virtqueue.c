@@ -458,8 +458,8 @@ void vq_flush(struct vq *vq)
 	loop_defer_cancel(&vq->flush_work);
 	if (old == new || !vq_ready(vq))
 		return;
-	guest_wmb();	/* entries before used.idx; the driver reads them in
-			 * the other order */
+	guest_wmb();	/* entries before used.idx; pairs with the driver's
+			 * barrier between used.idx and the entries */
 	guest_store16(vq_used(vq, RING_IDX), new);
 	vq->published = new;
 	if (vq_wants_interrupt(vq, old, new)) {

@@ -1039,7 +1039,9 @@ int xc_domain_getinfolist(xc_interface *xch, uint32_t first_domain,
 	memset(info, 0, sizeof(*info));
 	info->domain = (domid_t)fake.info_domid;
 	info->flags = fake.info_flags;
+#if defined(__i386__) || defined(__x86_64__)
 	info->arch_config.emulation_flags = fake.info_emulation;
+#endif
 	return 1;
 }
 

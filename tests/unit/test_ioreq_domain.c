@@ -702,14 +702,16 @@ static void test_domctl(void **state)
 	} t[] = {
 		{ 0, 0, DOMCTL_PV, false },
 		{ XEN_DOMINF_dying, 0, DOMCTL_PV, true },
-		{ XEN_DOMINF_hvm_guest, XEN_X86_EMU_LAPIC, DOMCTL_PVH, false },
 		{ XEN_DOMINF_hvm_guest, 0, DOMCTL_PVH, false },
+#if defined(__i386__) || defined(__x86_64__)
+		{ XEN_DOMINF_hvm_guest, XEN_X86_EMU_LAPIC, DOMCTL_PVH, false },
 		{ XEN_DOMINF_hvm_guest | XEN_DOMINF_dying, XEN_X86_EMU_ALL,
 		  DOMCTL_HVM, true },
 		{ XEN_DOMINF_hvm_guest, XEN_X86_EMU_ALL & ~XEN_X86_EMU_VPCI,
 		  DOMCTL_HVM, false },
 		{ XEN_DOMINF_hvm_guest | XEN_DOMINF_shutdown,
 		  XEN_X86_EMU_LAPIC, DOMCTL_PVH, false },
+#endif
 	};
 	struct domctl_info info;
 	struct domctl *dc;

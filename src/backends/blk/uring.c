@@ -477,7 +477,8 @@ static void uring_on_loop(void *arg)
 
 /*
  * Many may push, one takes all: the usual stack, whose order does not
- * matter.  The release pairs with the acquire in stack_take().
+ * matter.  The release pairs with the acquire in stack_take(), of either
+ * thread.
  */
 static void stack_push(struct blk_req **top, struct blk_req *req)
 {
@@ -510,6 +511,7 @@ static void *discarder_main(void *arg)
 	for (;;) {
 		if (eventfd_read(d->todo_event, &n) < 0)
 			continue;	/* EINTR: a debugger's */
+		/* Pairs with the release in discarder_stop(). */
 		if (__atomic_load_n(&d->stop, __ATOMIC_ACQUIRE))
 			return NULL;
 		for (req = stack_take(&d->todo); req; req = next) {
