@@ -1,5 +1,6 @@
 # make             ./xen-virtiod, -virtioctl  make check       everything without Xen, under a minute
 # make demo        a guest on real Xen       make check-xen   every scenario on real Xen (emulated)
+# make demo-arm64  the same on Arm           make ARM64=1 check-xen   with those on Arm, if not yet there
 # make test        check and check-xen       make bench-xen   side by side with Xen's own and QEMU
 # make SAN=1 check ASan and UBSan            make coverage    lines of src/virtio and src/ioreq
 # make sparse      endian and guest pointers make lint        shell, spelling, man page, cppcheck

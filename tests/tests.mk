@@ -32,8 +32,16 @@ $B/tests/unit/test_ctl.o: OUR_C += -DCTL_BIN='"$(if $(filter build,$B),./)$(CTL_
 $B/tests/unit/test_ctl: PKG_L += -lfdt
 $B/tests/unit/test_ctl: | $(CTL_BIN)
 
+# Another architecture's programs need somebody to run them.
+RUN       := $(if $(TRIPLE),qemu-$(firstword $(subst -, ,$(TRIPLE)))-static -L $(SYSROOT))
 check-unit: $(UNIT) $(CTL_BIN)
-	$(Q)set -e; for t in $(UNIT); do echo "# $$t"; $$t; done
+	$(Q)set -e; for t in $(UNIT); do echo "# $$t"; $(RUN) $$t; done
+
+# Those that qemu-user can run: threads and arithmetic, and no kernel's features.
+EMULATED := $(patsubst %,$B/tests/unit/test_%,ring virtqueue vdev virtio_pci virtio_blk virtio_net msix \
+            pci_config devices devspec ioreq_irq ioreq_bus ioreq_dma)
+check-emulated: $(EMULATED)
+	$(Q)set -e; for t in $(EMULATED); do echo "# $$t"; $(RUN) $$t; done
 
 # Fuzz targets: here their corpora are replayed; "make fuzz" searches.
 FUZZ_T    := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -75,9 +83,22 @@ check-lab:
 
 # Real Xen.
 check-xen: $(BIN)
-	$(Q)tests/need lab emulator kernel && tests/lab/xenlab prepare && tests/lab/xenlab run
+	$(Q)tests/need lab emulator kernel
+	$(Q)r=0; if tests/lab/xenlab arm64; then $(MAKE) for-arm64 || { r=1; export ARM64=0; }; fi; \
+	  tests/lab/xenlab prepare && tests/lab/xenlab run && exit $$r
 demo: $(BIN)
 	$(Q)tests/need lab && tests/lab/xenlab run demo
+demo-arm64: for-arm64
+	$(Q)tests/lab/xenlab run demo+arm64
+for-arm64:
+	$(Q)tests/need lab kernel arm64 && \
+	  $(MAKE) CROSS_COMPILE=aarch64-linux-gnu- BUILD=build-aarch64-linux-gnu SAN= COV= FUZZ= for-lab check-emulated
+
+# What the lab's Arm machine is handed; see tests/lab/arm64.
+for-lab: all $B/filler
+$B/filler: $B/tests/lab/arm64/filler.o
+	@echo "  LD    $@"
+	$(Q)$(CC) $(OUR_L) $(LDFLAGS) -o $@ $< $(PKG_L)
 bench-xen: $(BIN)
 	$(Q)tests/need lab emulator kernel && tests/lab/xenlab prepare && tests/lab/xenlab bench
 
@@ -107,5 +128,5 @@ coverage:
 	$(Q)tests/need dev && $(MAKE) COV=1 CFLAGS='-O0 -g' check-unit check-fuzz check-path
 	$(Q)gcovr -r . --object-directory build-cov -f 'src/virtio/' -f 'src/ioreq/' --exclude-throw-branches
 
-.PHONY: check check-build check-service check-unit check-fuzz fuzz fuzz-run check-layers check-headers check-lab \
-        check-xen demo bench-xen test sparse lint coverage
+.PHONY: check check-emulated check-build check-service check-unit check-fuzz fuzz fuzz-run check-layers check-headers check-lab \
+        check-xen demo demo-arm64 for-arm64 for-lab bench-xen test sparse lint coverage

@@ -39,6 +39,7 @@ def link(root, name, target):
 def slim(modules, names):
     """Only the modules the lab loads, and unpacked."""
     new = modules.top + ".slim"
+    os.mkdir(new)
     for m in modules.order(names):
         path = os.path.join(new, modules.plain(m))
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -52,9 +53,9 @@ def slim(modules, names):
     run(["depmod", "-b", modules.root, modules.version])
 
 
-def make(root, name, files, modules, recipe):
+def make(root, name, files, modules, recipe, applets):
     """Turn root, of unpacked packages, into the dom0 of that kind; files is
-    what unpack() has said.
+    what unpack() has said, and applets are busybox's.
     """
     slim(modules, recipe["dom0-module"] + recipe["boot-module"])
     for d in ("proc", "sys", "dev", "run", "tmp", "root", "mnt", "log", "lab",
@@ -73,7 +74,7 @@ def make(root, name, files, modules, recipe):
     put(root, "etc/xen/xl.conf", 'autoballoon="off"\nclaim_mode=0\n')
     for script in ("drive", "handin", "takeover"):
         copy(root, f"{OWN}/{script}", f"dom0/{script}")
-    make_programs(root)
+    make_programs(root, applets)
     if kind.KINDS[name].init == "systemd":
         make_systemd(root, files, recipe)
     else:
@@ -87,10 +88,9 @@ def copy(root, name, source):
         put(root, name, f.read(), 0o755)
 
 
-def make_programs(root):
+def make_programs(root, applets):
     """What no package has under this name: busybox's applets, and links."""
-    for applet in run([os.path.join(root, "usr/bin/busybox"),
-                       "--list"]).split():
+    for applet in applets:
         if not any(os.path.lexists(os.path.join(root, d, applet))
                    for d in ("usr/bin", "usr/sbin")):
             os.symlink("busybox", os.path.join(root, "usr/bin", applet))

@@ -4,7 +4,8 @@ The result, for each kind of dom0 (see kind.py), is a directory with
 
     xen             the hypervisor, unzipped (QEMU's multiboot loader wants it)
     vmlinux         Debian's kernel, unpacked: decompressing it inside an
-                    emulated machine would cost seconds at every boot
+                    emulated machine would cost seconds at every boot; on Arm,
+                    the lab's own, which is called Image
     dom0-initrd     a first stage that mounts the root drive
     dom0.ext4       dom0's root, with the guests' kernel and initramfs in /guest
     log.ext4        an empty file system that a run's logs are written to
@@ -24,13 +25,33 @@ import stat
 import subprocess
 import zlib
 
+import arm64
 import debian
 import dom0
 import kind
-from base import LAB, BuildError, made_once, run
+from base import LAB, BuildError, cache_root, made_once, run
 
-ARCH_LIB = "usr/lib/x86_64-linux-gnu"
-LOADER = ARCH_LIB + "/ld-linux-x86-64.so.2"
+
+
+class Arch:
+    """What is different for another architecture's packages."""
+
+    def __init__(self, triple, loader, cc, emulator):
+        self.lib = "usr/lib/" + triple
+        self.loader = f"{self.lib}/{loader}"
+        self.at = ("lib64/" if "x86-64" in loader else "lib/") + loader
+        self.cc, self.emulator = cc, emulator
+
+    def start(self, program, *words):
+        """How to run one of its programs here."""
+        return [*self.emulator, program, *words]
+
+
+ARCHES = {
+    "amd64": Arch("x86_64-linux-gnu", "ld-linux-x86-64.so.2", "gcc", []),
+    "arm64": Arch("aarch64-linux-gnu", "ld-linux-aarch64.so.1",
+                  "aarch64-linux-gnu-gcc", ["qemu-aarch64-static"]),
+}
 
 
 class Recipe:
@@ -64,6 +85,8 @@ def ingredients(name):
 def image_key(name):
     """The directory of a kind's images in the cache."""
     h = hashlib.sha256()
+    if kind.KINDS[name].arch == "arm64":
+        h.update((arm64.xen_key() + arm64.kernel_key()).encode())
     for path in ingredients(name):
         with open(os.path.join(LAB, path), "rb") as f:
             h.update(path.encode() + b"\0" + f.read() + b"\0")
@@ -150,7 +173,7 @@ class Modules:
 
 # --- libraries that only have to be there ------------------------------------
 
-def make_stubs(root, program, names, tmp):
+def make_stubs(arch, root, program, names, tmp):
     """Stand-ins for libraries a program is linked with but never calls here.
 
     Debian's fio is linked with the clients of every storage it knows: 60 MB
@@ -182,9 +205,9 @@ def make_stubs(root, program, names, tmp):
                 if version:
                     f.write(f"{version} {{ {'; '.join(syms)}; }};\n")
         versioned = [f"-Wl,--version-script,{script}"] if any(versions) else []
-        run(["gcc", "-shared", "-fPIC", "-nostdlib", "-w", "-fno-builtin",
+        run([arch.cc, "-shared", "-fPIC", "-nostdlib", "-w", "-fno-builtin",
              f"-Wl,-soname,{lib}", *versioned,
-             "-o", os.path.join(root, ARCH_LIB, lib), source])
+             "-o", os.path.join(root, arch.lib, lib), source])
 
 
 # --- initramfs --------------------------------------------------------------
@@ -238,12 +261,12 @@ class Cpio:
         self.out.close()
 
 
-def libraries(root, program):
+def libraries(arch, root, program):
     """Paths below root of the libraries a program is linked with."""
-    path = [os.path.join(root, ARCH_LIB)]
+    path = [os.path.join(root, arch.lib)]
     path += glob.glob(os.path.join(root, "usr/lib/xen-*/lib/*-linux-gnu"))
-    out = run([os.path.join(root, LOADER), "--library-path", ":".join(path),
-               "--list", program])
+    out = run(arch.start(os.path.join(root, arch.loader), "--library-path",
+                         ":".join(path), "--list", program))
     # What only this machine has, the lab lacks.
     found = re.findall(r"^\s*(\S+) => (\S+)", out, re.M)
     missing = [n for n, p in found if not p.startswith(root)]
@@ -252,7 +275,10 @@ def libraries(root, program):
     return [p for _, p in found]
 
 
-def make_initramfs(path, root, modules, names, init, extra=()):
+def make_initramfs(arch, path, root, modules, names, init, extra=(), more=()):
+    """extra: programs, which come with their libraries, and files of ours;
+    more: libraries that they only look for at run time.
+    """
     cpio = Cpio(path)
     for d in ("dev", "proc", "sys", "run", "tmp", "mnt", "root", "etc"):
         cpio.directory(d)
@@ -271,10 +297,12 @@ def make_initramfs(path, root, modules, names, init, extra=()):
         else:
             raise BuildError(f"no package brings the program '{name}'")
         cpio.copy("bin/" + name, program)
-        for lib in libraries(root, os.path.realpath(program)):
+        for lib in libraries(arch, root, os.path.realpath(program)):
             cpio.copy("lib/" + os.path.basename(lib), lib)
-        cpio.copy("lib64/ld-linux-x86-64.so.2", os.path.join(root, LOADER))
-    busybox_in(cpio, root)
+        cpio.copy(arch.at, os.path.join(root, arch.loader))
+        for lib in more:
+            cpio.copy("lib/" + lib, os.path.join(root, arch.lib, lib))
+    busybox_in(arch, cpio, root)
     order = modules.order(names)
     for m in order:
         cpio.file("lib/modules/" + os.path.basename(modules.plain(m)),
@@ -285,11 +313,16 @@ def make_initramfs(path, root, modules, names, init, extra=()):
     cpio.close()
 
 
-def busybox_in(cpio, root):
+def applets(arch, root):
+    """All that busybox can be."""
+    return run(arch.start(os.path.join(root, "usr/bin/busybox"),
+                          "--list")).split()
+
+
+def busybox_in(arch, cpio, root):
     """busybox's applets, except where a real program is there already."""
     cpio.copy("bin/busybox", os.path.join(root, "usr/bin/busybox"))
-    for applet in run([os.path.join(root, "usr/bin/busybox"),
-                       "--list"]).split():
+    for applet in applets(arch, root):
         if "bin/" + applet not in cpio.seen:
             cpio.link("bin/" + applet, "busybox")
 
@@ -319,10 +352,8 @@ def make_ext4(path, megabytes, root=None, journal=True):
          *argv, path])
 
 
-def make_kernels(out, root, modules, recipe):
-    """Xen and Linux, for the machine and for guests, each with what it
-    unpacks first.
-    """
+def make_kernels_amd64(out, root, modules):
+    """Debian's Xen and Linux, for the machine and for guests."""
     boot = os.path.join(root, "boot")
     kernel = os.path.join(boot, "vmlinuz-" + modules.version)
     xen = [n for n in os.listdir(boot) if re.match(r"xen-.*-amd64\.gz$", n)][0]
@@ -336,53 +367,85 @@ def make_kernels(out, root, modules, recipe):
     os.mkdir(guest)
     os.link(vmlinux, os.path.join(guest, "vmlinux"))
     os.rename(kernel, os.path.join(guest, "vmlinuz"))
-    make_initramfs(os.path.join(guest, "initrd"), root, modules,
-                   recipe["guest-module"], "guest/init",
-                   recipe["guest-program"] + ["lab:guest/agent"])
-    small = os.path.join(guest, "initrd-small")
-    make_initramfs(small, root, modules, recipe["small-module"],
-                   "guest/init",
-                   recipe["small-program"] + ["lab:guest/agent"])
-    with open(small, "rb") as f, \
-            gzip.open(small + ".gz", "wb") as g:
-        shutil.copyfileobj(f, g)
-    os.rename(small + ".gz", small)
-    make_initramfs(os.path.join(out, "dom0-initrd"), root, modules,
-                   recipe["boot-module"], "dom0/stage1", ["lab:dom0/drive"])
     shutil.rmtree(boot)
 
 
-def check_programs(root, names):
+def make_kernels_arm64(name, out, root, made):
+    """The lab's own, which have no modules; what modprobe asks for is there."""
+    xen, linux = made
+    shutil.copyfile(os.path.join(xen, name.replace("arm64", "xen")),
+                    os.path.join(out, "xen"))
+    shutil.copyfile(os.path.join(linux, "Image"), os.path.join(out, "Image"))
+    guest = os.path.join(root, "guest")
+    os.mkdir(guest)
+    os.link(os.path.join(out, "Image"), os.path.join(guest, "Image"))
+    with open(os.path.join(linux, "release"), encoding="ascii") as f:
+        top = os.path.join(root, "usr/lib/modules", f.read().strip())
+    os.makedirs(top)
+    for name in ("modules.builtin", "modules.builtin.modinfo"):
+        shutil.copy(os.path.join(linux, name), top)
+    with open(os.path.join(top, "modules.order"), "wb"):
+        pass
+
+
+def make_initramfses(arch, out, root, modules, recipe):
+    """What guests, and dom0, unpack first."""
+    guest = os.path.join(root, "guest")
+    make_initramfs(arch, os.path.join(guest, "initrd"), root, modules,
+                   recipe["guest-module"], "guest/init",
+                   recipe["guest-program"] + ["lab:guest/agent"],
+                   recipe["guest-library"])
+    if recipe["small-program"]:
+        small = os.path.join(guest, "initrd-small")
+        make_initramfs(arch, small, root, modules, recipe["small-module"],
+                       "guest/init",
+                       recipe["small-program"] + ["lab:guest/agent"])
+        with open(small, "rb") as f, \
+                gzip.open(small + ".gz", "wb") as g:
+            shutil.copyfileobj(f, g)
+        os.rename(small + ".gz", small)
+    make_initramfs(arch, os.path.join(out, "dom0-initrd"), root, modules,
+                   recipe["boot-module"], "dom0/stage1", ["lab:dom0/drive"])
+
+
+def check_programs(arch, root, names):
     """Programs of dom0 must have their libraries."""
     for name in names:
         found = glob.glob(os.path.join(root, "usr", name))
         if not found:
             raise BuildError(f"no package brings the program '{name}'")
-        libraries(root, found[0])
+        libraries(arch, root, found[0])
 
 
-def build(name, out, progress):
+def build(name, out, progress, made=None):
+    """made: what arm64.prepare() has made, if it is for Arm."""
     recipe = Recipe(*kind.recipes(name))
+    release, _, arch_name = kind.KINDS[name]
+    arch = ARCHES[arch_name]
     tmp = os.path.join(out, "tmp")
     root = os.path.join(tmp, "root")
     os.mkdir(tmp)
     with progress.step(f"ask apt what a dom0 of kind '{name}' needs"):
-        apt = debian.Apt(kind.KINDS[name].release, tmp)
+        apt = debian.Apt(release, tmp, arch_name)
         packages = apt.resolve(recipe["package"], recipe["without"])
     progress.begin(f"download {len(packages)} packages")
     debs = apt.download(packages)
     progress.end(f"({sum(map(os.path.getsize, debs)) >> 20} MB)")
     with progress.step("unpack"):
         files = debian.unpack(debs, root)
-        make_stubs(root, os.path.join(root, "usr/bin/fio"),
+        make_stubs(arch, root, os.path.join(root, "usr/bin/fio"),
                    recipe["fio-without"], tmp)
     with progress.step("unpack the kernel, make the guest's initramfs"):
+        if made:
+            make_kernels_arm64(name, out, root, made)
         modules = Modules(root)
-        make_kernels(out, root, modules, recipe)
+        if not made:
+            make_kernels_amd64(out, root, modules)
+        make_initramfses(arch, out, root, modules, recipe)
     with progress.step("make dom0's drive"):
-        check_programs(root, recipe["dom0-program"])
-        dom0.make(root, name, files, modules, recipe)
-        libs = sorted(n for n in os.listdir(os.path.join(root, ARCH_LIB))
+        check_programs(arch, root, recipe["dom0-program"])
+        dom0.make(root, name, files, modules, recipe, applets(arch, root))
+        libs = sorted(n for n in os.listdir(os.path.join(root, arch.lib))
                       if ".so" in n)
         make_ext4(os.path.join(out, "dom0.ext4"), 8192, root)
         make_ext4(os.path.join(out, "log.ext4"), 512, journal=False)
@@ -393,7 +456,15 @@ def build(name, out, progress):
     shutil.rmtree(tmp)
 
 
+def is_there(name):
+    """Whether the images of a kind have been made."""
+    return os.path.isdir(os.path.join(cache_root(), image_key(name)))
+
+
 def prepare(name, progress):
     """The directory with the images of a kind; makes it if need be."""
+    made = None
+    if kind.KINDS[name].arch == "arm64":
+        made = arm64.prepare(progress)
     return made_once(image_key(name),
-                     lambda out, p: build(name, out, p), progress)
+                     lambda out, p: build(name, out, p, made), progress)

@@ -26,25 +26,71 @@ class MachineError(Exception):
 CPU = "max,+svm,-erms,-smap,-smep,-rdtscp,-xsaves,-la57,-pku"
 
 
+# A PV dom0 treats virtio's addresses its own way.  On Arm there are no messages
+# for dom0, and NVMe's driver takes many of QEMU's lines for spurious until it
+# switches them off; with iommu_platform memory that dom0 has mapped from a guest
+# can be written to disk.
+DRIVES = {
+    "amd64": "nvme",
+    "arm64": "virtio-blk-pci,disable-legacy=on,iommu_platform=on",
+}
+
+
 def comma(path):
     """QEMU's way to write a comma in a value."""
     return path.replace(",", ",,")
 
 
-def qemu_argv(images, handin, logs, events, console, memory):
-    """Flags that a stock Xen and its PV dom0 boot with under emulation."""
+def drives(images, handin, logs, kind):
+    """dom0's root, what is handed in, and where logs go."""
     def drive(name, path, *more):
         return ["-drive", ",".join(["if=none", f"id={name}", f"file={path}",
                                     "format=raw", *more]),
-                "-device", f"nvme,drive={name},serial={name}"]
+                "-device", f"{kind},drive={name},serial={name}"]
 
+    return [
+        *drive("root", comma(os.path.join(images, "dom0.ext4")),
+               "cache=unsafe", "snapshot=on"),
+        *drive("handin", comma(handin), "readonly=on"),
+        *drive("log", comma(logs), "cache=unsafe"),
+    ]
+
+
+def arm64_argv(images, disks, events, console):
+    """Xen on Arm, with a GICv3 and EL2; the second serial port is on PCI."""
+    def loaded(what, at, name, *more):
+        path = comma(os.path.join(images, name))
+        return ["-device", ",".join([f"guest-loader,addr={at}",
+                                     f"{what}={path}", *more])]
+
+    return [
+        "qemu-system-aarch64",
+        "-machine", "virt,virtualization=on,gic-version=3",
+        "-accel", "tcg,thread=multi,tb-size=1024",
+        "-cpu", "cortex-a57", "-smp", "2", "-m", "3072",
+        "-display", "none", "-no-reboot", "-nodefaults", "-net", "none",
+        *console, "-chardev", f"file,id=events,path={events}",
+        "-device", "pci-serial,chardev=events",
+        "-kernel", os.path.join(images, "xen"),
+        "-append", "console=dtuart dtuart=/pl011@9000000 dom0_mem=1536M "
+                   "dom0_max_vcpus=2 guest_loglvl=all conring_size=512k",
+        *loaded("kernel", "0x4a000000", "Image",
+                "bootargs=console=hvc0 quiet nokaslr mitigations=off "
+                "panic=-1"),
+        *loaded("initrd", "0x50000000", "dom0-initrd"),
+        *disks,
+    ]
+
+
+def amd64_argv(images, disks, events, console, memory):
+    """Flags that a stock Xen and its PV dom0 boot with under emulation."""
     xen = os.path.join(images, "xen")
     return [
         *emulator.command(), "-machine", "q35",
         "-accel", "tcg,thread=multi,tb-size=1024",
         "-cpu", CPU, "-smp", "2", "-m", str(memory),
         "-display", "none", "-no-reboot", "-nodefaults", "-net", "none",
-        *console, "-serial", events,
+        *console, "-serial", "file:" + events,
         "-kernel", xen,
         "-append", "console=com1 com1=115200,8n1 dom0_mem=2048M,max:2048M "
                    "dom0_max_vcpus=2 sched=credit spec-ctrl=no,eager-fpu "
@@ -52,10 +98,7 @@ def qemu_argv(images, handin, logs, events, console, memory):
         "-initrd", comma(os.path.join(images, "vmlinux"))
         + " console=hvc0 quiet nokaslr mitigations=off panic=-1,"
         + comma(os.path.join(images, "dom0-initrd")),
-        *drive("root", comma(os.path.join(images, "dom0.ext4")),
-               "cache=unsafe", "snapshot=on"),
-        *drive("handin", comma(handin), "readonly=on"),
-        *drive("log", comma(logs), "cache=unsafe"),
+        *disks,
     ]
 
 
@@ -71,11 +114,11 @@ def host_libraries(program):
     return found
 
 
-def make_handin(path, tree, daemons, images):
+def make_handin(path, tree, daemons, images, arch):
     """The tar archive dom0 unpacks into /lab.
 
     tree: name -> bytes or path of a file or directory; daemons come with the
-    libraries that the images lack.
+    libraries that the images lack (which have all, for another architecture).
     """
     with open(os.path.join(images, "libraries"), encoding="ascii") as f:
         present = set(f.read().split())
@@ -93,7 +136,7 @@ def make_handin(path, tree, daemons, images):
             tar.add(os.path.realpath(program),
                     "bin/" + os.path.basename(program))
             for lib, source in host_libraries(program).items():
-                if lib not in present:
+                if lib not in present and arch == "amd64":
                     tar.add(os.path.realpath(source), "lib/" + lib)
     with open(path, "ab") as f:         # a drive is whole sectors
         f.truncate((f.tell() + 4095) // 4096 * 4096)
@@ -118,8 +161,8 @@ def ask(path, text, seconds=5):
 class Machine:
     """One boot of the lab."""
 
-    def __init__(self, images, tree, daemons, out, memory=5120):
-        self.images, self.out = images, out
+    def __init__(self, arch, images, tree, daemons, out, memory=5120):
+        self.arch, self.images, self.out = arch, images, out
         shutil.rmtree(out, ignore_errors=True)
         os.makedirs(out)
         self.tmp = tempfile.mkdtemp(prefix="xenlab-")
@@ -127,7 +170,7 @@ class Machine:
         self.logs = self.path("log.ext4")
         self.events_path = os.path.join(out, "events")
         self.console_path = os.path.join(out, "console.log")
-        make_handin(self.handin, tree, daemons, images)
+        make_handin(self.handin, tree, daemons, images, arch)
         shutil.copyfile(os.path.join(images, "log.ext4"), self.logs)
         self.memory, self.qemu, self.rest = memory, None, b""
         self.events = None
@@ -142,9 +185,14 @@ class Machine:
             f"server=on,wait=off,logfile={comma(self.console_path)}",
             "-serial", "chardev:xen", "-monitor",
             f"unix:{comma(self.path('monitor'))},server=on,wait=off"]
-        argv = qemu_argv(self.images, self.handin, self.logs,
-                         "file:" + comma(self.events_path), console,
-                         self.memory)
+        events = comma(self.events_path)
+        disks = drives(self.images, self.handin, self.logs,
+                       DRIVES[self.arch])
+        if self.arch == "arm64":
+            argv = arm64_argv(self.images, disks, events, console)
+        else:
+            argv = amd64_argv(self.images, disks, events, console,
+                              self.memory)
         env = {**os.environ, "TMPDIR": self.tmp}
         if shutil.which("setpriv"):     # no machine outlives its xenlab
             argv = ["setpriv", "--pdeathsig", "TERM", *argv]
@@ -195,7 +243,7 @@ class Machine:
         with open(os.path.join(self.out, "hang"), "wb") as f:
             f.write(said)
         return [x.strip() for x in said.decode(errors="replace").splitlines()
-                if x.startswith(("CPU#", "RIP="))]
+                if x.strip().startswith(("CPU#", "RIP=", "PC="))]
 
     def stop(self):
         if self.qemu and self.qemu.poll() is None:

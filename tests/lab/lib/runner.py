@@ -25,6 +25,7 @@ import scenario as lang                         # noqa: E402
 
 RUN = "/run/lab"
 PACKAGE = "xen-virtiod"
+ARM = os.uname().machine == "aarch64"
 STEP = 60               # seconds for a step that says nothing else
 BOOT = 120              # seconds for a guest to come up
 START = 0.02            # ... for a program to start, on an idle machine
@@ -50,7 +51,7 @@ class Failed(Exception):
 class Host:
     """The way to tell the host something."""
 
-    def __init__(self, path="/dev/ttyS1"):
+    def __init__(self, path="/dev/lab"):
         self.fd = os.open(path, os.O_WRONLY | os.O_NOCTTY)
 
     def tell(self, event, **more):
@@ -264,7 +265,9 @@ class Domain:
         g = self.spec
         # noearly: or Linux looks for an AGP bridge in thousands of slow
         # steps, on every bus there might be.
-        if g.type == "pvh":
+        if ARM:
+            line, kernel, ramdisk = "", "/guest/Image", "/guest/initrd"
+        elif g.type == "pvh":
             line, kernel, ramdisk = ("pci=conf1,noacpi,noearly",
                                      "/guest/vmlinux", "/guest/initrd")
         else:
@@ -273,15 +276,18 @@ class Domain:
         kernel = g.kernel or kernel
         own = [lang.expand(x, self.play.env()) for x in g.xl]
         text = [f'name="{g.name}"', f'type="{g.type}"', f"vcpus={g.vcpus}",
-                f"memory={g.memory}", 'tsc_mode="native"',
-                'on_crash="destroy"']
+                f"memory={g.memory}", 'on_crash="destroy"']
+        if not ARM:
+            text.append('tsc_mode="native"')
+        elif not any(x.startswith("device_tree") for x in own):
+            text += self.device_tree()
         if not any(x.startswith("on_reboot") for x in own):
             text.append('on_reboot="destroy"')
         if kernel != "none":
-            extra = " ".join(["quiet nokaslr mitigations=off tsc=reliable "
-                              "random.trust_cpu=on panic=-1 "
-                              "earlyprintk=xen,keep", line, *g.cmdline,
-                              "console=" + g.console])
+            board = ("" if ARM else "tsc=reliable random.trust_cpu=on "
+                     "earlyprintk=xen,keep")
+            extra = " ".join(["quiet nokaslr mitigations=off panic=-1", board,
+                              line, *g.cmdline, "console=" + g.console])
             text += [f'kernel="{kernel}"',
                      f'ramdisk="{g.ramdisk or ramdisk}"',
                      f'extra="{extra}"']
@@ -289,6 +295,20 @@ class Domain:
             text += ['vga="none"', 'serial="pty"', "usb=0",
                      'acpi=1']
         return "\n".join(text + own) + "\n"
+
+    def device_tree(self):
+        """Lines of xl.cfg for a guest on Arm: where its host bridge is."""
+        env = self.play.env()
+        path = os.path.join(self.play.log, self.name + ".dtb")
+        with open(path, "wb") as f:
+            r = subprocess.run(["xen-virtioctl", "guest-dtb",
+                                *(lang.expand(d, env)
+                                  for d in self.spec.devices)],
+                               check=False, stdout=f, stderr=subprocess.PIPE)
+        said = r.stderr.decode(errors="replace").strip()
+        if r.returncode:
+            raise Failed(f"xen-virtioctl guest-dtb exits {r.returncode}", said)
+        return [f'device_tree="{path}"', said]
 
     def find(self):
         """The domain's present id, or None."""

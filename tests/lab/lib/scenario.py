@@ -224,14 +224,17 @@ def load(path):
 
 
 def named(top, name):
-    """A scenario by its name; NAME+grants is NAME as grants() makes it."""
+    """A scenario by its name; NAME+VARIANT is NAME as the function of that
+    name makes it.
+    """
     plain, plus, variant = name.partition("+")
     s = load(os.path.join(top, "scenarios", plain))
     if plus:
-        if variant != "grants":
-            raise ScenarioError(f"{name}: the one variant there is, is "
-                                f"{plain}+grants")
-        grants(s)
+        if variant not in VARIANTS:
+            raise ScenarioError(f"{name}: there is "
+                                + " and ".join(f"{plain}+{v}"
+                                               for v in VARIANTS))
+        VARIANTS[variant](s)
     return s
 
 
@@ -243,8 +246,29 @@ def grants(s):
         if g.kernel:
             continue
         g.kernel = GRANTS_KERNEL[g.type]
-        g.devices = [d if "grants=" in d else d + ",grants=require"
-                     for d in g.devices]
+        require_grants(g)
+
+
+def require_grants(g):
+    g.devices = [d if "grants=" in d else d + ",grants=require"
+                 for d in g.devices]
+
+
+def arm64(s):
+    """The same on Arm, where all guests are PVH and, as their device trees
+    say, grant what they use.
+    """
+    s.name += "+arm64"
+    s.about += ", on Arm"
+    if s.dom0 != "plain":
+        raise ScenarioError(f"{s.name}: dom0 '{s.dom0}' is not for Arm")
+    s.dom0 = "arm64"
+    for g in s.guests.values():
+        g.type = "pvh"
+        require_grants(g)
+
+
+VARIANTS = {"grants": grants, "arm64": arm64}
 
 
 def check(step, status, output, kept):

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import itertools
 import lzma
 import os
 import subprocess
@@ -13,6 +14,7 @@ import unittest
 from unittest import mock
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import arm64                                    # noqa: E402
 import base                                     # noqa: E402
 import bench                                    # noqa: E402
 import debian                                   # noqa: E402
@@ -21,6 +23,7 @@ import emulator                                 # noqa: E402
 import frames                                   # noqa: E402
 import image                                    # noqa: E402
 import kind                                     # noqa: E402
+import machine                                  # noqa: E402
 import package                                  # noqa: E402
 import runner                                   # noqa: E402
 import scenario                                 # noqa: E402
@@ -397,6 +400,65 @@ Description: something
 """
 
 
+class Arm64(unittest.TestCase):
+    SHOWSRC = """Package: xen
+Version: 4.17.5-1
+Directory: pool/main/x/xen
+Checksums-Sha256:
+ {0} 4735560 xen_4.17.5+72-g0114.orig.tar.xz
+
+Package: xen
+Version: 4.20.4+63-0+deb13u1
+Directory: pool/updates/main/x/xen
+Checksums-Sha1:
+ 0123456789012345678901234567890123456789 1 xen_4.20.4+63.orig.tar.xz
+Checksums-Sha256:
+ {1} 4964620 xen_4.20.4+63.orig.tar.xz
+ {0} 130000 xen_4.20.4+63-0+deb13u1.debian.tar.xz
+"""
+
+    def test_tarballs(self):
+        text = self.SHOWSRC.format("a" * 64, "b" * 64)
+        self.assertEqual(arm64.tarballs(text + "\n" + text), [
+            ("pool/updates/main/x/xen/xen_4.20.4+63.orig.tar.xz", "b" * 64)])
+        self.assertEqual(arm64.tarballs(""), [])
+
+    def test_no_source(self):
+        with tempfile.TemporaryDirectory() as tmp, \
+                mock.patch.object(debian, "sources", return_value=""), \
+                mock.patch.object(debian, "private", return_value=[]), \
+                mock.patch.object(debian, "archives", return_value=[]), \
+                mock.patch.object(arm64, "run", return_value=""), \
+                self.assertRaisesRegex(arm64.NoSource, "XEN_SOURCE="):
+            arm64.from_debian(tmp)
+
+    def test_no_list(self):
+        with tempfile.TemporaryDirectory() as tmp, \
+                mock.patch.object(debian, "sources", return_value=""), \
+                mock.patch.object(debian, "private",
+                                  side_effect=base.BuildError("404")), \
+                self.assertRaisesRegex(arm64.NoSource, "404"):
+            arm64.from_debian(tmp)
+
+    def test_source_given(self):
+        with tempfile.TemporaryDirectory() as tmp:
+            given = os.path.join(tmp, "given")
+            os.makedirs(os.path.join(given, "xen/arch"))
+            with mock.patch.dict(os.environ, {"XEN_SOURCE": given}):
+                tree = arm64.xen_source(tmp)
+            self.assertTrue(os.path.isdir(os.path.join(tree, "xen/arch")))
+
+    def test_keys(self):
+        self.assertNotEqual(arm64.xen_key(), arm64.kernel_key())
+        self.assertTrue(image.image_key("arm64").startswith("arm64-"))
+
+    def test_argv(self):
+        argv = machine.arm64_argv("/i,j", ["-drive", "x"], "/e", ["-serial"])
+        self.assertIn("guest-loader,addr=0x50000000,"
+                      "initrd=/i,,j/dom0-initrd", argv)
+        self.assertEqual(argv[-2:], ["-drive", "x"])
+
+
 class Debian(unittest.TestCase):
     def test_sources(self):
         with mock.patch.object(debian, "run", return_value=ARCHIVES):
@@ -494,9 +556,11 @@ class Dom0(unittest.TestCase):
             for path in image.ingredients(name):
                 self.assertTrue(os.path.isfile(os.path.join(base.LAB, path)))
             recipe = image.Recipe(*kind.recipes(name))
-            self.assertIn("linux-image-amd64", recipe["package"])
-            self.assertTrue(any(p.startswith("xen-hypervisor-4.")
-                                for p in recipe["package"]))
+            # Arm's Xen and Linux are built.
+            amd64 = kind.KINDS[name].arch == "amd64"
+            self.assertEqual("linux-image-amd64" in recipe["package"], amd64)
+            self.assertEqual(any(p.startswith("xen-hypervisor-4.")
+                                 for p in recipe["package"]), amd64)
         self.assertNotIn("recipe/systemd", image.ingredients("plain"))
 
 
@@ -523,10 +587,12 @@ class Drive(unittest.TestCase):
         with open(os.path.join(base.LAB, "dom0/drive"),
                   encoding="ascii") as f:
             text = f.read()
-        for order in (["root", "log"], ["log", "root"]):
+        kinds = (("nvme{}n1", "device/serial"), ("vd{}", "serial"))
+        for order, (name, path) in itertools.product(
+                (["root", "log"], ["log", "root"]), kinds):
             with tempfile.TemporaryDirectory() as sys_:
                 for n, serial in enumerate(order):
-                    dom0.put(sys_, f"block/nvme{n}n1/device/serial",
+                    dom0.put(sys_, f"block/{name.format(n)}/{path}",
                              serial + "   \n")
                 script = text.replace("/sys/", sys_ + "/")
                 for serial, want in (("root", 0), ("nobody", 1)):
@@ -536,7 +602,7 @@ class Drive(unittest.TestCase):
                     if not want:
                         self.assertEqual(
                             r.stdout.decode().strip(),
-                            f"/dev/nvme{order.index('root')}n1")
+                            "/dev/" + name.format(order.index("root")))
 
 
 class Package(unittest.TestCase):
