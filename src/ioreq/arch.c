@@ -8,6 +8,7 @@
 #include "arch.h"
 #include "arm_guest.h"
 #include "irq_xen.h"
+#include "log.h"
 
 /* ---- x86 ---- */
 
@@ -44,9 +45,17 @@ const struct arch arch_x86 = {
  */
 static int arm_inject(struct irq *irq, uint32_t nr)
 {
-	if (xendevicemodel_set_irq_level(irq->dmod, irq->domid, nr, 1) < 0)
-		return -errno;
-	return 0;
+	int e;
+
+	if (xendevicemodel_set_irq_level(irq->dmod, irq->domid, nr, 1) == 0)
+		return 0;
+	e = errno;
+	if (e == EINVAL && !irq->told) {
+		log_warn("d%u: the guest waits for its interrupt %u, which is none of Xen's to give: its configuration needs the nr_spis that 'xen-virtioctl guest-dtb' tells, and no irqs= from there on",
+			 irq->domid, nr);
+		irq->told = true;
+	}
+	return -e;
 }
 
 /*

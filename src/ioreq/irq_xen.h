@@ -5,6 +5,7 @@
 #ifndef XVD_IRQ_XEN_H
 #define XVD_IRQ_XEN_H
 
+#include <stdbool.h>
 #include <xendevicemodel.h>
 
 struct arch;
@@ -14,6 +15,7 @@ struct irq {
 	xendevicemodel_handle	*dmod;
 	domid_t			domid;
 	uint8_t			asserted[32];	/* by slot: bits of functions */
+	bool			told;		/* of one that there is not */
 };
 
 #endif

@@ -109,8 +109,24 @@ static void test_arm_msi(void **state)
 	assert_int_equal(irq_msi(&irq, UINT64_MAX, last), 0);
 	assert_int_equal(fake.irq, last);
 	assert_int_equal(fake.calls[FAKE_IRQ], 2);
-	fake_fail(FAKE_IRQ, 1, 1, EINVAL);	/* nr_spis is too small */
-	assert_int_equal(irq_msi(&irq, 0, last), -EINVAL);
+}
+
+/* nr_spis is too small: the operator is told, and once. */
+static void test_arm_no_interrupt(void **state)
+{
+	struct unit_capture cap;
+
+	(void)state;
+	unit_capture_start(&cap, STDERR_FILENO);
+	fake_fail(FAKE_IRQ, 1, 2, EINVAL);
+	assert_int_equal(irq_msi(&irq, 0, ARM_GUEST_MSI_BASE + 3), -EINVAL);
+	assert_int_equal(irq_intx(&irq, 0, true), -EINVAL);
+	assert_string_equal(unit_capture_end(&cap), "xen-virtiod: d7: the "
+			    "guest waits for its interrupt 99, which is none "
+			    "of Xen's to give: its configuration needs the "
+			    "nr_spis that 'xen-virtioctl guest-dtb' tells, and "
+			    "no irqs= from there on\n");
+	assert_int_equal(irq_msi(&irq, 0, ARM_GUEST_MSI_BASE + 3), 0);
 }
 
 /* One for each function that begins, none for any that ends. */
@@ -164,6 +180,7 @@ static const struct CMUnitTest tests[] = {
 	IRQ_TEST(test_errors),
 	ARM_TEST(test_arm_msi),
 	ARM_TEST(test_arm_intx),
+	ARM_TEST(test_arm_no_interrupt),
 };
 
 UNIT_MAIN(tests)
